@@ -1,0 +1,110 @@
+"""The parts of a transformer block."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from isobyte.backbone.attention import Attention
+from isobyte.backbone.mask import MaskSpec
+from isobyte.config.backbone import FlatConfig
+
+Rotation = tuple[Tensor, Tensor]
+
+
+def rotation(positions_T: Tensor, head_dim: int, base: float) -> Rotation:
+    """Cosines and sines [T, 1, head_dim / 2] of rotary positions (arXiv 2104.09864)."""
+    frequency = base ** (-torch.arange(0, head_dim, 2, device=positions_T.device, dtype=torch.float32) / head_dim)
+    angle = positions_T.float()[..., None] * frequency
+    return angle.cos()[..., None, :], angle.sin()[..., None, :]
+
+
+def rotate(x: Tensor, rotation: Rotation) -> Tensor:
+    """Rotate x [B, T, H, head_dim]; the two halves of a head are the two coordinates, as in LLaMA checkpoints."""
+    cos, sin = (part.to(x.dtype) for part in rotation)
+    first, second = x.chunk(2, -1)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
+
+
+class RMSNorm(nn.Module):
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention with rotary positions; query, key and value come from one product."""
+
+    def __init__(self, shape: FlatConfig) -> None:
+        super().__init__()
+        self.heads, self.kv_heads, self.head_dim = shape.heads, shape.n_kv_heads, shape.head_dim
+        self.qkv = nn.Linear(shape.width, (self.heads + 2 * self.kv_heads) * self.head_dim, bias=False)
+        self.out = nn.Linear(shape.width, shape.width, bias=False)
+
+    def forward(self, x_BTD: Tensor, rotation: Rotation, mask: MaskSpec, attention: Attention) -> Tensor:
+        batch, length, width = x_BTD.shape
+        qkv = self.qkv(x_BTD).view(batch, length, -1, self.head_dim)
+        qk, v = qkv.split((self.heads + self.kv_heads, self.kv_heads), 2)
+        q, k = rotate(qk, rotation).split((self.heads, self.kv_heads), 2)
+        mixed = attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), mask)
+        return self.out(mixed.transpose(1, 2).reshape(batch, length, width))
+
+
+class SwiGLU(nn.Module):
+    """down(silu(gate) * up), gate and up from one product (arXiv 2002.05202)."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.gate_up = nn.Linear(width, 2 * hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up(x).chunk(2, -1)
+        return self.down(F.silu(gate) * up)
+
+
+class Block(nn.Module):
+    """Pre-norm block. `film` holds a shift and a scale for each norm when the network is told the time."""
+
+    def __init__(self, shape: FlatConfig, *, time_conditioning: bool) -> None:
+        super().__init__()
+        self.attention_norm = RMSNorm(shape.width, shape.norm_eps)
+        self.attention = SelfAttention(shape)
+        self.ffn_norm = RMSNorm(shape.width, shape.norm_eps)
+        self.ffn = SwiGLU(shape.width, shape.ffn_width)
+        self.film = nn.Linear(shape.width, 4 * shape.width, bias=False) if time_conditioning else None
+
+    def forward(
+        self, x: Tensor, rotation: Rotation, mask: MaskSpec, attention: Attention, time_BD: Tensor | None
+    ) -> Tensor:
+        a, f = self.attention_norm(x), None
+        if self.film is not None:
+            assert time_BD is not None
+            shift, scale, ffn_shift, ffn_scale = self.film(time_BD)[:, None].chunk(4, -1)
+            a, f = a * (1 + scale) + shift, (ffn_shift, ffn_scale)
+        x = x + self.attention(a, rotation, mask, attention)
+        h = self.ffn_norm(x)
+        if f is not None:
+            h = h * (1 + f[1]) + f[0]
+        return x + self.ffn(h)
+
+
+class TimeEmbedding(nn.Module):
+    """A mask rate in [0, 1] -> [B, D]: sinusoids and a two-layer network."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.first = nn.Linear(width, width, bias=False)
+        self.second = nn.Linear(width, width, bias=False)
+
+    def forward(self, time_B: Tensor) -> Tensor:
+        half = self.width // 2
+        frequency = torch.exp(-torch.arange(half, device=time_B.device) * (9.21 / half)) * 1000
+        angle = time_B.float()[:, None] * frequency
+        wave = torch.cat((angle.cos(), angle.sin()), -1)
+        wave = F.pad(wave, (0, self.width - 2 * half))
+        return F.silu(self.second(F.silu(self.first(wave.to(self.first.weight.dtype)))))

@@ -1,0 +1,45 @@
+"""`isobyte eval`"""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from isobyte.cli.output import console, emit
+
+
+def evaluate(
+    run: Annotated[Path, tyro.conf.Positional],
+    *,
+    data: Path | None = None,
+    column: str = "text",
+    passes: int | None = None,
+    max_bytes: int | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    json: bool = False,
+) -> int:
+    """Bits per byte of a trained run on a file of yours, or on its own held-out text.
+
+    Any bytes will do, UTF-8 or not. The last window is scored at its true length, and nothing is padded.
+
+    Args:
+        run: a run's folder
+        data: a file or folder; plain, .gz, .zst or .xz; .jsonl and .parquet by --column
+        column: the text column of .jsonl and .parquet files
+        passes: network passes per window where the likelihood is estimated; the run's own number if left out
+        max_bytes: score no more than this, spread evenly over the text
+        seed: seed of the estimator
+        device: auto, cpu, cuda, ...
+        json: one JSON object, last on standard output
+    """
+    from isobyte.evaluate.bpb import evaluate_run
+
+    scored = evaluate_run(run, data=data, column=column, passes=passes, max_bytes=max_bytes, seed=seed, device=device)
+    sign = "=" if scored.kind == "exact" else "<="
+    spread = "" if scored.kind == "exact" else f" +- {scored.stderr:.4f}"
+    console.print(
+        f"BPB {sign} {scored.bpb:.4f}{spread} on {scored.bytes:,} bytes, {scored.windows:,} windows ({scored.estimator})"
+    )
+    emit(scored.to_json(), as_json=json)
+    return 0

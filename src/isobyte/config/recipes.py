@@ -1,0 +1,115 @@
+"""Recipes: TOML files that hold a whole config, by name from the package or by path, with dotted overrides."""
+
+import json
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from isobyte.config.base import Config
+from isobyte.config.run import RunConfig
+from isobyte.config.study import StudyConfig
+from isobyte.errors import UserError, nearest
+
+C = TypeVar("C", bound=Config)
+
+
+def shipped() -> list[str]:
+    """Names of the recipes in the package."""
+    return sorted(p.name.removesuffix(".toml") for p in files("isobyte.recipes").iterdir() if p.name.endswith(".toml"))
+
+
+def load_recipe(recipe: str, kind: type[C], overrides: tuple[str, ...] = ()) -> C:
+    """The config of type `kind` that a recipe's name or file holds, after `key.path=value` overrides.
+
+    A value is JSON where it parses as JSON, else a string; a list's items are named by index or by their `name`.
+    Raises UserError for an unknown recipe, field or kind, naming the nearest valid ones.
+    """
+    data = _read(recipe)
+    for override in overrides:
+        _override(data, override)
+    return validate(kind, data, where=recipe)
+
+
+def recipe_kind(recipe: str) -> type[StudyConfig] | type[RunConfig]:
+    """Whether a recipe holds a study or a run: a study has designs."""
+    return StudyConfig if "designs" in _read(recipe) else RunConfig
+
+
+def validate(kind: type[C], data: dict[str, Any], where: str) -> C:
+    """`kind` made from plain data; every fault in one UserError."""
+    try:
+        return kind.model_validate(data)
+    except ValidationError as problem:
+        faults = [_fault(error, kind) for error in problem.errors()]
+        raise UserError("; ".join(faults), where=where) from None
+
+
+def _read(recipe: str) -> dict[str, Any]:
+    path = Path(recipe)
+    if path.suffix in (".toml", ".json") or path.is_file():
+        if not path.is_file():
+            raise UserError("no such recipe file", where=recipe, how=nearest(path.stem, shipped()))
+        text = path.read_text()
+    elif recipe in shipped():
+        text = files("isobyte.recipes").joinpath(f"{recipe}.toml").read_text()
+    else:
+        raise UserError(f"unknown recipe {recipe!r}", how=nearest(recipe, shipped()) + " (or name a .toml file)")
+    try:
+        return json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except ValueError as problem:
+        raise UserError(str(problem), where=recipe) from None
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, sign, raw = override.partition("=")
+    if not sign:
+        raise UserError("is no override", where=repr(override), how="write key.path=value")
+    try:
+        value = json.loads(raw)
+    except ValueError:
+        value = raw
+    *parents, last = key.split(".")
+    node: Any = data
+    for part in parents:
+        node = node.setdefault(part, {}) if isinstance(node, dict) else node[_index(node, part, override)]
+    if isinstance(node, list):
+        node[_index(node, last, override)] = value
+    elif isinstance(node, dict):
+        node[last] = value
+    else:
+        raise UserError("reaches into a plain value", where=repr(override), how="shorten the path")
+
+
+def _index(items: Any, part: str, override: str) -> int:
+    if isinstance(items, list):
+        names = [str(item.get("name", i)) if isinstance(item, dict) else str(i) for i, item in enumerate(items)]
+        if part in names:
+            return names.index(part)
+        if part.isdigit() and int(part) < len(items):
+            return int(part)
+        raise UserError(f"has no item {part!r}", where=repr(override), how=nearest(part, names))
+    raise UserError("reaches into a plain value", where=repr(override), how="shorten the path")
+
+
+def _fault(error: Any, kind: type[Config]) -> str:
+    path = ".".join(map(str, error["loc"])) or "recipe"
+    if error["type"] == "extra_forbidden":
+        return f"{path}: unknown field; {nearest(str(error['loc'][-1]), sorted(_field_names(kind)))}"
+    if error["type"] == "union_tag_invalid":
+        context = error["ctx"]
+        valid = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
+        return f"{path}: unknown kind {context['tag']!r}; {nearest(context['tag'], valid)}"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{path}: {message[0].lower()}{message[1:]}"
+
+
+def _field_names(kind: type[Config]) -> set[str]:
+    """All field names in the tree of a config, for spelling hints."""
+    names: set[str] = set()
+    for name, schema in {"": kind.model_json_schema(), **kind.model_json_schema().get("$defs", {})}.items():
+        del name
+        names |= set(schema.get("properties", {}))
+    return names

@@ -1,0 +1,93 @@
+"""A study: designs trained at matched compute over a grid of budgets and sizes."""
+
+from typing import Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from isobyte.config.base import Config
+from isobyte.config.data import DataConfig
+from isobyte.config.objective import Objective
+from isobyte.config.representation import Representation
+from isobyte.config.train import AdamW, Cosine, EvaluateConfig, LrSchedule
+
+
+class Tuning(Config):
+    """The rules that turn a size and a budget into window, batch and learning rate. Tuned per design, equal effort."""
+
+    window: PositiveInt
+    batch: PositiveInt
+    lr: PositiveFloat
+    """Peak rate at `width` and `budget`."""
+    width: PositiveInt = 64
+    lr_width_exponent: float = -0.5
+    """Rate ~ width^this."""
+    budget: PositiveFloat = 1e12
+    batch_exponent: float = Field(default=0.0, ge=0, le=1)
+    """Batch ~ budget^this, rounded to a whole number of windows."""
+    lr_budget_exponent: float = 0.0
+    """Rate ~ budget^this."""
+    optimizer: AdamW = AdamW(lr=1.0)
+    """Betas and weight decay; its `lr` is replaced by the rule above."""
+    schedule: LrSchedule = Cosine()
+    micro_batch: PositiveInt | None = None
+
+
+class DesignConfig(Config):
+    """A named design of a study. `flat` sizes come from the study's grid."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    representation: Representation
+    objective: Objective
+    tied: bool = False
+    bytes_per_symbol: PositiveFloat | None = None
+    """Expected, for planning alone; runs measure their own."""
+    tuning: Tuning
+
+
+class GridConfig(Config):
+    """Which sizes are trained at which budget."""
+
+    sizes: tuple[str, ...]
+    """The ladder, smallest first."""
+    per_budget: PositiveInt = 5
+    centre: dict[str, str] = Field(default_factory=dict)
+    """Design name -> size expected to be best at the smallest budget; the middle of the ladder if absent."""
+    exponent: float = 0.5
+    """Optimal parameters are expected to grow as compute to this power until the study has measured it."""
+    extend: int = Field(default=2, ge=0)
+    """How often a budget's grid may grow by a size when its best size lies at an edge."""
+
+
+class FitConfig(Config):
+    bootstrap: PositiveInt = 1000
+    level: float = Field(default=0.9, gt=0, lt=1)
+    seed: int = 0
+
+
+class StudyConfig(Config):
+    """Designs x budgets x sizes x seeds over one corpus."""
+
+    name: str
+    designs: tuple[DesignConfig, ...] = Field(min_length=1)
+    budgets: tuple[PositiveFloat, ...] = Field(min_length=1)
+    """Training FLOPs, smallest first; the smallest is the pilot that centres the rest."""
+    grid: GridConfig
+    data: DataConfig
+    evaluate: EvaluateConfig = EvaluateConfig()
+    seeds: tuple[int, ...] = (0,)
+    fit: FitConfig = FitConfig()
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        names = [d.name for d in self.designs]
+        if len(set(names)) < len(names):
+            raise ValueError(f"designs share a name: {sorted(names)}")
+        if list(self.budgets) != sorted(set(self.budgets)):
+            raise ValueError("budgets must be distinct and ascending")
+        unknown = set(self.grid.centre) - set(names)
+        if unknown:
+            raise ValueError(f"grid.centre names no design: {sorted(unknown)}")
+        strangers = set(self.grid.centre.values()) - set(self.grid.sizes)
+        if strangers:
+            raise ValueError(f"grid.centre names sizes outside grid.sizes: {sorted(strangers)}")
+        return self

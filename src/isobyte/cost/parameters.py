@@ -1,0 +1,41 @@
+"""Exact parameter counts from configs alone."""
+
+from dataclasses import dataclass
+
+from isobyte.config.backbone import FlatConfig
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Named counts. `N` leaves out embeddings and head; `N_total` is everything the optimiser holds."""
+
+    attention: int
+    ffn: int
+    norms: int
+    conditioning: int
+    embedding: int
+    head: int
+
+    @property
+    def N(self) -> int:
+        return self.attention + self.ffn + self.norms + self.conditioning
+
+    @property
+    def N_total(self) -> int:
+        return self.N + self.embedding + self.head
+
+
+def flat_parameters(
+    shape: FlatConfig, *, vocab: int, extra_inputs: int = 1, time_conditioning: bool = False
+) -> Parameters:
+    """Parameters of a flat backbone over `vocab` symbols plus `extra_inputs` input-only ids (BOS or MASK)."""
+    d, kv = shape.width, shape.n_kv_heads * shape.head_dim
+    layers = shape.layers
+    return Parameters(
+        attention=layers * (2 * d * d + 2 * d * kv),
+        ffn=layers * 3 * d * shape.ffn_width,
+        norms=(2 * layers + 1) * d,
+        conditioning=(2 * d * d + (2 * layers + 1) * 2 * d * d) if time_conditioning else 0,
+        embedding=(vocab + extra_inputs) * d,
+        head=0 if shape.tied else vocab * d,
+    )

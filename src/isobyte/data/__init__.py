@@ -1,0 +1,1 @@
+"""Corpora -> documents -> checksummed shards of symbols -> windows -> batches. Numpy alone, no torch."""

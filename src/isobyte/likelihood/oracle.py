@@ -1,0 +1,127 @@
+"""Exact posteriors of small sources: networks that cannot be wrong, to prove the bounds with.
+
+Each function returns `LogProbs`: for masked inputs (id `vocab` where hidden) the float64 log-posterior of
+every position given the visible ones; for autoregressive inputs (BOS, then the window but its last symbol)
+that of position i given the i symbols before it. Under its own oracle a source costs its entropy on average,
+exactly. They are for proofs: on the CPU, and none of them fast.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from isobyte.backbone.mask import MaskSpec
+from isobyte.likelihood.exact import LogProbs
+
+Posterior = Callable[[Tensor], Tensor]
+"""contexts [B, T], `vocab` where hidden -> weights [B, T, vocab], proportional to p(x_i | the visible)."""
+
+
+def oracle(posterior: Posterior, vocab: int) -> LogProbs:
+    """The log-probabilities of a source whose posteriors are known.
+
+    A visible position is certain of its symbol; a context the source never produces predicts the uniform
+    distribution. Autoregression asks for T contexts per window, so it costs T times as much as a masked pass.
+    """
+
+    def log_posterior(contexts_BT: Tensor) -> Tensor:
+        weights = posterior(contexts_BT)
+        total = weights.sum(-1, keepdim=True)
+        probabilities = torch.where(total > 0, weights / total, 1 / vocab)
+        certain = contexts_BT[..., None] == torch.arange(vocab)
+        return torch.where((contexts_BT < vocab)[..., None], certain.double(), probabilities).log()
+
+    def log_probs(inputs_BT: Tensor, mask: MaskSpec, _time: Tensor | None = None) -> Tensor:
+        if mask.kind == "bidirectional":
+            return log_posterior(inputs_BT)
+        batch, length = inputs_BT.shape
+        following = inputs_BT.roll(-1, 1)[:, None].expand(batch, length, length)
+        before = torch.ones(length, length, dtype=torch.bool).tril(-1)
+        contexts = torch.where(before, following, vocab).flatten(0, 1)
+        prefixes = log_posterior(contexts).view(batch, length, length, vocab)
+        return prefixes.diagonal(dim1=1, dim2=2).transpose(1, 2)
+
+    return log_probs
+
+
+def iid(probabilities_V: Tensor) -> LogProbs:
+    """Independent symbols with the given probabilities [V]."""
+    vocab = len(probabilities_V)
+
+    def posterior(contexts_BT: Tensor) -> Tensor:
+        return probabilities_V.double().expand(*contexts_BT.shape, vocab)
+
+    return oracle(posterior, vocab)
+
+
+def uniform(vocab: int) -> LogProbs:
+    """Independent, equally likely symbols: every bound is T log V, whatever the mask."""
+    return iid(torch.ones(vocab))
+
+
+def all_equal(vocab: int) -> LogProbs:
+    """One symbol, uniform over the alphabet, copied to every position: log V nats a window."""
+
+    def posterior(contexts_BT: Tensor) -> Tensor:
+        agree = contexts_BT[..., None] == torch.arange(vocab)
+        possible = (agree | (contexts_BT == vocab)[..., None]).all(1, keepdim=True)
+        return possible.double().expand(-1, contexts_BT.shape[1], -1)
+
+    return oracle(posterior, vocab)
+
+
+def even_parity() -> LogProbs:
+    """Uniform bits with an even sum: (T - 1) log 2 nats a window; the last to be revealed is free."""
+
+    def posterior(contexts_BT: Tensor) -> Tensor:
+        hidden = contexts_BT == 2
+        odd = torch.where(hidden, 0, contexts_BT).sum(1, keepdim=True) % 2
+        fitting = torch.cat((1 - odd, odd), -1)[:, None].double()
+        last = (hidden.sum(1) == 1)[:, None, None]
+        return torch.where(last, fitting, 0.5).expand(-1, contexts_BT.shape[1], -1)
+
+    return oracle(posterior, 2)
+
+
+def binary_markov(flip: float) -> LogProbs:
+    """The symmetric binary chain from a fair start: log 2 + (T - 1) h(flip) nats a window.
+
+    Only the nearest visible neighbours matter: p(a) ~ s(d_left) s(d_right), where s(d), the probability that
+    symbols d apart agree (+) or differ (-), is (1 +- (1 - 2 flip)^d) / 2.
+    """
+
+    def agreement(contexts_BT: Tensor) -> Tensor:
+        """[B, T, 2] likelihood of each bit under the nearest visible one to its left."""
+        positions = torch.arange(contexts_BT.shape[1])
+        last = torch.where(contexts_BT < 2, positions, -1).cummax(1).values
+        decay = (1 - 2 * flip) ** (positions - last).double()
+        sign = 1 - 2 * (contexts_BT.gather(1, last.clamp(min=0))[..., None] - torch.arange(2)).abs()
+        return torch.where((last >= 0)[..., None], (1 + sign * decay[..., None]) / 2, 0.5)
+
+    def posterior(contexts_BT: Tensor) -> Tensor:
+        return agreement(contexts_BT) * agreement(contexts_BT.flip(1)).flip(1)
+
+    return oracle(posterior, 2)
+
+
+def enumerated(table: Tensor) -> LogProbs:
+    """Any distribution over V^T, given as its table: T axes of size V, non-negative, of any positive sum."""
+    vocab, length = table.shape[0], table.ndim
+    sequences_ST = all_sequences(vocab, length)
+    symbols_STV = F.one_hot(sequences_ST, vocab).double()
+    mass_S = table.double().flatten()
+
+    def posterior(contexts_BT: Tensor) -> Tensor:
+        visible = (contexts_BT < vocab)[:, None]
+        fits_BS = ((contexts_BT[:, None] == sequences_ST) | ~visible).all(-1)
+        return torch.einsum("bs,stv->btv", fits_BS * mass_S, symbols_STV)
+
+    return oracle(posterior, vocab)
+
+
+def all_sequences(vocab: int, length: int) -> Tensor:
+    """[vocab^length, length]: every sequence, the first symbol varying slowest."""
+    axes = torch.meshgrid(*[torch.arange(vocab)] * length, indexing="ij")
+    return torch.stack(axes, -1).flatten(0, -2)

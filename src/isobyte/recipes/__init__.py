@@ -1,0 +1,1 @@
+"""Recipes: whole configs as data."""

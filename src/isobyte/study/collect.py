@@ -1,0 +1,50 @@
+"""Run folders -> one row per run. No torch here."""
+
+from typing import Any
+
+from isobyte.config.study import StudyConfig
+from isobyte.study.folder import StudyFolder
+from isobyte.study.plan import Cell, plan_run
+
+
+def collect(study: StudyConfig, folder: StudyFolder, cells: list[Cell]) -> list[dict[str, Any]]:
+    """A row per cell, whatever its state; measured fields are None until the run is done."""
+    designs = {design.name: design for design in study.designs}
+    return [_row(study, folder, designs[cell.design], cell) for cell in cells]
+
+
+def _row(study: StudyConfig, folder: StudyFolder, design: Any, cell: Cell) -> dict[str, Any]:
+    planned = plan_run(study, design, cell.budget, cell.size, cell.seed)
+    run, config = folder.run(planned), planned.config
+    result, status = run.result(), run.status()
+    scored = result["likelihood"] if result else {}
+    measured = result or {}
+    return {
+        "design": cell.design,
+        "representation": config.representation.kind,
+        "objective": config.objective.kind,
+        "size": cell.size,
+        "seed": cell.seed,
+        "budget": cell.budget,
+        "flops": measured.get("flops"),
+        "N": planned.cost.parameters.N,
+        "N_total": measured.get("N_total", planned.cost.parameters.N_total),
+        "data_bytes": measured.get("data_bytes"),
+        **{key: scored.get(key) for key in ("bpb", "stderr", "stderr_text", "kind", "estimator")},
+        "steps": config.train.steps,
+        "window": config.train.window,
+        "batch": config.train.batch,
+        "lr": config.train.optimizer.lr,
+        **{
+            key: measured.get(key)
+            for key in ("symbols", "bytes_per_symbol", "epochs", "wall_seconds", "flops_per_second")
+        },
+        "step_seconds": measured.get("step_seconds"),
+        "evaluate_seconds": measured.get("evaluate_seconds"),
+        "state": "done" if result else status["state"],
+        "error": status.get("error"),
+        "hash": config.content_hash(),
+        "folder": str(run.path.relative_to(folder.path)),
+        "breakdown": planned.cost.flops.breakdown(),
+        "flops_by_convention": measured.get("flops_by_convention"),
+    }

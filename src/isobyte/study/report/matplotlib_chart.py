@@ -1,0 +1,131 @@
+"""Charts as PNG files, for papers, slides and readers without a browser."""
+
+import io
+import math
+from typing import Any
+
+from isobyte.study.report.chart import Axis, Band, Chart, Figure, Key, Level, Line, Mark, Points, closed
+from isobyte.study.report.palette import GRID, INK, MUTED
+
+SYMBOLS = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "triangle-down": "v", "cross": "P",
+           "star": "*", "hexagon": "h"}  # fmt: skip
+STYLE = {
+    "font.size": 9,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "font.family": "DejaVu Sans",
+}
+WIDTH, HEIGHT = 5.4, 3.9
+"""Inches of one chart."""
+
+
+def draw_png(figure: Figure, dpi: int = 150) -> bytes:
+    """The figure's charts in a grid, its legend below; one empty frame that says so if there is nothing to draw."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure as Canvas
+
+    count = max(len(figure.charts), 1)
+    columns = min(figure.columns, count)
+    rows = math.ceil(count / columns)
+    wide = WIDTH * columns if columns > 1 else 1.35 * WIDTH
+    with mpl.rc_context(STYLE):
+        canvas = Canvas(figsize=(wide, HEIGHT * rows + 0.9), dpi=dpi, layout="constrained")
+        canvas.suptitle(figure.title, fontsize=12, fontweight="bold", color=INK, x=0.01, ha="left")
+        axes = canvas.subplots(rows, columns, squeeze=False)
+        for k, ax in enumerate(axes.flat):
+            if k < len(figure.charts):
+                _draw(ax, figure.charts[k])
+            else:
+                ax.set_axis_off()
+        if not figure.charts:
+            ax = axes[0][0]
+            ax.text(0.5, 0.5, "nothing to show yet", ha="center", va="center", color=MUTED, transform=ax.transAxes)
+        if figure.keys:
+            _legend(canvas, figure.keys, columns)
+        out = io.BytesIO()
+        canvas.savefig(out, format="png", facecolor="white", metadata={"Software": None})
+    return out.getvalue()
+
+
+def _draw(ax: Any, chart: Chart) -> None:
+    ax.set_title(chart.title, loc="left", fontsize=10, color=chart.colour or INK)
+    for axis, spec in ((ax.xaxis, chart.x), (ax.yaxis, chart.y)):
+        _scale(ax, axis, spec)
+    for mark in chart.marks:
+        _mark(ax, mark, chart.y)
+    ax.set_xlim(chart.x.low, chart.x.high)
+    ax.set_ylim(chart.y.low, chart.y.high)
+    ax.grid(True, color=GRID, linewidth=0.7)
+    ax.set_axisbelow(True)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        ax.spines[side].set_color(GRID)
+    ax.tick_params(color=GRID, labelcolor=INK, which="both")
+
+
+def _scale(ax: Any, axis: Any, spec: Axis) -> None:
+    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+    horizontal = axis is ax.xaxis
+    if spec.log:
+        (ax.set_xscale if horizontal else ax.set_yscale)("log")
+    ticks = spec.ticks()
+    axis.set_major_locator(FixedLocator([value for value, _ in ticks]))
+    axis.set_major_formatter(FixedFormatter([text for _, text in ticks]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_label_text(spec.label, color=MUTED)
+
+
+def _mark(ax: Any, mark: Mark, y: Axis) -> None:
+    match mark:
+        case Line():
+            style = {
+                "color": mark.colour,
+                "linewidth": 0.75 * mark.width,
+                "linestyle": (0, (4, 2.5)) if mark.dashed else "-",
+            }
+            ax.plot(_floats(mark.x), _floats(mark.y), **style)
+        case Points():
+            face, edge = (mark.colour, "white") if mark.filled else ("none", mark.colour)
+            ax.plot(
+                _floats(mark.x), _floats(mark.y), linestyle="none", marker=SYMBOLS.get(mark.symbol, "o"),
+                markersize=0.72 * mark.size, markerfacecolor=face, markeredgecolor=edge,
+                markeredgewidth=0.5 if mark.filled else 1.2, zorder=3,
+            )  # fmt: skip
+        case Band():
+            ax.fill_between(*closed(mark, y), color=mark.colour, alpha=mark.alpha, linewidth=0)
+        case Level():
+            ax.axhline(mark.y, color=MUTED, linewidth=0.8, linestyle=":", zorder=1)
+            ax.annotate(
+                mark.label, (1, mark.y), (-2, -2 if mark.below else 2), xycoords=("axes fraction", "data"),
+                textcoords="offset points", ha="right", va="top" if mark.below else "bottom", fontsize=7.5, color=MUTED,
+            )  # fmt: skip
+
+
+def _legend(canvas: Any, keys: list[Key], columns: int) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for key in keys:
+        hollow = bool(key.symbol) and str(key.symbol).endswith("-open")
+        handles.append(
+            Line2D(
+                [], [], color=key.colour, label=key.label,
+                linestyle=(0, (4, 2.5)) if key.dashed else "none" if key.symbol else "-",
+                marker=SYMBOLS.get(str(key.symbol).removesuffix("-open"), "") if key.symbol else "",
+                markerfacecolor="none" if hollow else key.colour, markersize=6,
+            )
+        )  # fmt: skip
+    canvas.legend(
+        handles=handles,
+        loc="outside lower left",
+        ncols=min(len(keys), 5 if columns == 1 else 8),
+        frameon=False,
+        fontsize=8,
+    )
+
+
+def _floats(values: Any) -> list[float]:
+    return [math.nan if value is None else value for value in values]

@@ -1,0 +1,75 @@
+"""Colours that stay apart for colour-blind readers and in print: one per design, a ramp for budgets.
+
+Objectives differ in hue (blue, orange), representations in lightness and marker, after Okabe and Ito's set.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+INK, MUTED, GRID = "#1d2329", "#5b646e", "#e4e5e1"
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a design is drawn, wherever it is drawn."""
+
+    colour: str
+    symbol: str
+
+
+KNOWN = {
+    ("ar", "bytes"): Style("#0b4f8a", "circle"),
+    ("ar", "bpe"): Style("#4a9fd8", "square"),
+    ("masked", "bytes"): Style("#a63a0a", "circle"),
+    ("masked", "bpe"): Style("#df8f1a", "square"),
+}
+SPARE = (
+    Style("#1f7a5c", "diamond"),
+    Style("#8a5aa8", "triangle-up"),
+    Style("#7a7a2c", "cross"),
+    Style("#b03a6f", "star"),
+    Style("#4d5560", "hexagon"),
+    Style("#2aa198", "triangle-down"),
+)
+
+RAMP = ("#86cfa5", "#3fae9f", "#2f8a94", "#3a6590", "#45407f", "#2e1e4d")
+"""From the smallest budget to the largest; lightness falls all the way."""
+
+CONTRAST = {("objective", "bytes"): "#1f7a5c", ("objective", "bpe"): "#8a5aa8"}
+
+
+def design_styles(designs: list[dict[str, Any]]) -> dict[str, Style]:
+    """A style per design's name; no two share one while there are spare ones."""
+    styles: dict[str, Style] = {}
+    for design in designs:
+        own = KNOWN.get((design["objective"], design["representation"]))
+        if own is None or own in styles.values():
+            own = next((style for style in SPARE if style not in styles.values()), SPARE[-1])
+        styles[design["name"]] = own
+    return styles
+
+
+def comparison_colour(comparison: dict[str, Any], styles: dict[str, Style]) -> str:
+    """The colour of its first design; contrasts of objectives have their own, they share designs with the others."""
+    own = CONTRAST.get((comparison["contrast"], comparison["within"]))
+    return own or styles[comparison["a"]].colour
+
+
+def budget_colours(budgets: list[float]) -> dict[float, str]:
+    """Evenly along the ramp, in order."""
+    last = max(len(budgets) - 1, 1)
+    return {budget: _ramp(k / last) for k, budget in enumerate(sorted(budgets))}
+
+
+def _ramp(share: float) -> str:
+    place = share * (len(RAMP) - 1)
+    first = min(int(place), len(RAMP) - 2)
+    ends = [[int(stop[i : i + 2], 16) for i in (1, 3, 5)] for stop in RAMP[first : first + 2]]
+    mixed = [round(a + (b - a) * (place - first)) for a, b in zip(*ends, strict=True)]
+    return "#" + "".join(f"{part:02x}" for part in mixed)
+
+
+def fade(colour: str, alpha: float) -> str:
+    """`rgba(...)` of a `#rrggbb`."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha:g})"

@@ -1,0 +1,185 @@
+"""Train one run in its folder, from wherever it stands to its result."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isobyte.backbone.flat import FlatModel, initialise
+from isobyte.config.run import RunConfig
+from isobyte.cost.flops import flat_flops
+from isobyte.data.prepared import Prepared
+from isobyte.data.window import EvalWindows, TrainWindows
+from isobyte.errors import UserError
+from isobyte.likelihood.evaluate import evaluate, network_log_probs
+from isobyte.representation import save
+from isobyte.train.checkpoint import load_latest, save_checkpoint, save_weights
+from isobyte.train.folder import RunFolder
+from isobyte.train.interrupt import stop_between_steps
+from isobyte.train.optim import build_optimizer
+from isobyte.train.parallel import Ranks
+from isobyte.train.result import result_record
+from isobyte.train.runtime import Runtime, environment
+from isobyte.train.step import NonFinite, train_step
+
+Report = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class Totals:
+    """What a run has used so far; saved with every checkpoint."""
+
+    flops: float = 0.0
+    symbols: int = 0
+    bytes: int = 0
+    step_seconds: float = 0.0
+    wall_seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+def build_model(config: RunConfig, vocab: int, attention: str = "sdpa") -> FlatModel:
+    """The run's network at its initial weights."""
+    model = FlatModel(config.backbone, vocab, time_conditioning=config.objective.time_conditioning, attention=attention)
+    initialise(model, config.train.seed)
+    return model
+
+
+def train(
+    config: RunConfig,
+    prepared: Prepared,
+    path: Path,
+    *,
+    runtime: Runtime | None = None,
+    report: Report = lambda _record: None,
+    ranks: Ranks | None = None,
+) -> dict[str, Any]:
+    """The run's result, trained for only where it is not already there.
+
+    Continues from the newest checkpoint, bit for bit on a CPU with the same threads. The first Ctrl-C or SIGTERM
+    saves a checkpoint and raises KeyboardInterrupt. Raises UserError for a folder of another run or a diverged loss.
+    """
+    runtime, ranks = runtime or Runtime(), ranks or Ranks()
+    folder = RunFolder.create(path, config)
+    done = folder.result()
+    if done is not None:
+        return done
+    device = runtime.apply()
+    if ranks.rank == 0:
+        folder.write_environment(environment(device))
+        save(prepared.representation, path / "representation")
+    model = build_model(config, prepared.representation.vocab_size, runtime.attention).to(device)
+    try:
+        totals = _run_steps(config, prepared, folder, model, runtime, ranks, report)
+        return _finish(config, prepared, folder, model, totals, ranks, report)
+    except NonFinite as problem:
+        folder.write_status("failed", error=str(problem))
+        raise UserError(str(problem), where=str(path), how="lower train.optimizer.lr") from problem
+
+
+def _run_steps(
+    config: RunConfig,
+    prepared: Prepared,
+    folder: RunFolder,
+    model: FlatModel,
+    runtime: Runtime,
+    ranks: Ranks,
+    report: Report,
+) -> Totals:
+    plan = config.train
+    optimizer = build_optimizer(model, plan.optimizer)
+    state = load_latest(folder.checkpoints, model, optimizer)
+    totals = Totals(**state["totals"]) if state else Totals()
+    first = state["step"] if state else 0
+    folder.rewind_metrics(first)
+    _compile(model, runtime)
+    device = model.embedding.weight.device
+    autocast = plan.precision == "bf16" or (plan.precision == "auto" and device.type == "cuda")
+    windows = TrainWindows(prepared.stream("train"), plan.window, plan.seed)
+    lengths = prepared.representation.byte_lengths()
+    rows = ranks.rows(plan.batch)
+    per_step: dict[int, float] = {}
+    saved = started = time.monotonic()
+    wall_before = totals.wall_seconds
+
+    def checkpoint(step: int) -> None:
+        if ranks.rank == 0:
+            save_checkpoint(folder.checkpoints, step, model, optimizer, {"totals": totals.to_json()})
+
+    with stop_between_steps() as stop:
+        for step in range(first, plan.steps):
+            batch = windows.batch(step * plan.batch, plan.batch)
+            clock = time.perf_counter()
+            outcome = train_step(config, model, model, optimizer, batch[rows.start : rows.stop], step, ranks, autocast)
+            totals.step_seconds += time.perf_counter() - clock
+            if outcome.length not in per_step:
+                flops = flat_flops(config.backbone, config.objective, vocab=model.vocab, window=outcome.length)
+                per_step[outcome.length] = flops.training * plan.batch
+            totals.flops += per_step[outcome.length]
+            totals.symbols += plan.batch * outcome.length
+            totals.bytes += int(lengths[batch[:, : outcome.length]].sum())
+            totals.wall_seconds = wall_before + time.monotonic() - started
+            now = step + 1
+            if now % runtime.log_every == 0 or now == plan.steps:
+                record = {
+                    "step": now, "loss": float(outcome.loss), "gradient_norm": float(outcome.gradient_norm),
+                    "lr": outcome.lr, **totals.to_json(),
+                }  # fmt: skip
+                if ranks.rank == 0:
+                    folder.log(record)
+                report(record | {"steps": plan.steps, "phase": "train"})
+            if stop or now == plan.steps or time.monotonic() - saved > runtime.checkpoint_seconds:
+                checkpoint(now)
+                saved = time.monotonic()
+            if stop:
+                folder.write_status("interrupted", step=now, steps=plan.steps)
+                raise KeyboardInterrupt
+    return totals
+
+
+def _finish(
+    config: RunConfig,
+    prepared: Prepared,
+    folder: RunFolder,
+    model: FlatModel,
+    totals: Totals,
+    ranks: Ranks,
+    report: Report,
+) -> dict[str, Any]:
+    """Score the held-out text, write weights and result, drop the checkpoints. Every rank scores; rank 0 writes."""
+    device = model.embedding.weight.device
+    clock = time.monotonic()
+    scored = evaluate(
+        network_log_probs(model), config.objective,
+        EvalWindows(prepared.stream("heldout"), config.train.window, config.evaluate.max_bytes).batches(256),
+        model.vocab,
+        passes=config.evaluate.passes, seed=config.evaluate.seed, device=device,
+        progress=lambda size: report({"phase": "evaluate", "bytes": size}),
+    )  # fmt: skip
+    record = result_record(
+        config,
+        prepared,
+        scored,
+        totals.to_json(),
+        vocab=model.vocab,
+        evaluate_seconds=time.monotonic() - clock,
+    )
+    if ranks.rank == 0:
+        save_weights(folder.weights, model, {"hash": config.content_hash()})
+        folder.write_result(record)
+        folder.write_status("done", bpb=scored.bpb)
+        for checkpoint in folder.checkpoints.glob("*.safetensors"):
+            checkpoint.unlink()
+    return record
+
+
+def _compile(model: FlatModel, runtime: Runtime) -> None:
+    """Compile block by block: names of weights stay, and one compilation serves all layers."""
+    wanted = runtime.compile
+    if wanted is None:
+        wanted = model.embedding.weight.device.type == "cuda"
+    if wanted:
+        for block in model.blocks:
+            block.compile()

@@ -1,0 +1,41 @@
+"""What a finished run says of itself."""
+
+from typing import Any
+
+from isobyte.config.run import RunConfig
+from isobyte.cost.design import run_cost
+from isobyte.data.prepared import Prepared
+from isobyte.likelihood.value import Likelihood
+
+
+def result_record(
+    config: RunConfig,
+    prepared: Prepared,
+    scored: Likelihood,
+    totals: dict[str, Any],
+    *,
+    vocab: int,
+    evaluate_seconds: float,
+) -> dict[str, Any]:
+    """result.json: the likelihood, parameters, compute as achieved under every convention, data in bytes, times."""
+    cost = run_cost(config, vocab=vocab)
+    stream = prepared.stream("train")
+    return {
+        "hash": config.content_hash(),
+        "likelihood": scored.to_json(),
+        "N": cost.parameters.N,
+        "N_total": cost.parameters.N_total,
+        "vocab": vocab,
+        "flops": totals["flops"],
+        "flops_by_convention": {name: rate * totals["symbols"] for name, rate in cost.conventions.items()},
+        "breakdown": cost.flops.breakdown(),
+        "steps": config.train.steps,
+        "symbols": totals["symbols"],
+        "data_bytes": totals["bytes"],
+        "bytes_per_symbol": totals["bytes"] / totals["symbols"],
+        "epochs": totals["bytes"] / stream.n_bytes,
+        "step_seconds": totals["step_seconds"],
+        "wall_seconds": totals["wall_seconds"] + evaluate_seconds,
+        "evaluate_seconds": evaluate_seconds,
+        "flops_per_second": totals["flops"] / max(totals["step_seconds"], 1e-9),
+    }

@@ -1,0 +1,70 @@
+"""One optimiser step, and nothing that is not part of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from isobyte.backbone.flat import FlatModel
+from isobyte.config.run import RunConfig
+from isobyte.objective.base import Network, cost_sum
+from isobyte.objective.training import training_view, window_length
+from isobyte.train.optim import lr_scale
+from isobyte.train.parallel import Ranks
+
+
+class NonFinite(RuntimeError):
+    """The loss or a gradient is no longer a number; the weights are those of the step before."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """Cost per symbol in nats (a training loss, not a likelihood), gradient norm, rate and symbols per window."""
+
+    loss: Tensor
+    gradient_norm: Tensor
+    lr: float
+    length: int
+
+
+def train_step(
+    config: RunConfig,
+    model: FlatModel,
+    network: Network,
+    optimizer: torch.optim.Optimizer,
+    batch: np.ndarray,
+    step: int,
+    ranks: Ranks,
+    autocast: bool = False,
+) -> StepResult:
+    """Steps 1-5: cut, corrupt, accumulate gradients, guard, update.
+
+    `batch` [rows, T] holds this rank's rows of step `step`'s global batch.
+    """
+    train, objective = config.train, config.objective
+    rows = ranks.rows(train.batch)
+    micro = min(train.micro_batch or len(rows), len(rows))
+    length = window_length(objective, train.window, seed=train.seed, step=step)
+    count = train.batch * length
+    device = model.embedding.weight.device
+    total = torch.zeros((), device=device)
+    for start in range(0, len(rows), micro):
+        x_BT = torch.from_numpy(batch[start : start + micro, :length]).to(device, non_blocking=True)
+        piece = slice(rows[0] + start, rows[0] + start + len(x_BT))
+        view = training_view(objective, x_BT, model.vocab, seed=train.seed, step=step, rows=piece, batch=train.batch)
+        with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
+            loss = cost_sum(network, view) / count
+        loss.backward()
+        total += loss.detach()
+    ranks.sum_gradients(model)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), train.clip or float("inf"), foreach=True)
+    total = ranks.sum(total)
+    if not torch.isfinite(total + norm):
+        raise NonFinite(f"loss {total.item()}, gradient norm {norm.item()} at step {step}")
+    lr = train.optimizer.lr * lr_scale(train.schedule, step, train.steps)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return StepResult(total, norm, lr, length)

@@ -1,0 +1,68 @@
+"""Bits per byte are bits over raw bytes, whatever the windows and whatever the symbols."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from isobyte.config.objective import ArConfig, MaskedConfig
+from isobyte.likelihood import oracle
+from isobyte.likelihood.evaluate import evaluate
+from isobyte.likelihood.value import Likelihood
+
+P = np.array([0.5, 0.25, 0.15, 0.1])
+OBJECTIVES = [ArConfig(), MaskedConfig()]
+STREAM = np.random.default_rng(0).choice(4, size=203, p=P)
+
+
+def measure(
+    stream: np.ndarray,
+    length: int,
+    objective: ArConfig | MaskedConfig,
+    p: np.ndarray = P,
+    bytes_each: int = 1,
+) -> Likelihood:
+    """Whole windows, then the last partial one at its true length."""
+    whole = len(stream) // length * length
+    windows = [stream[:whole].reshape(-1, length)] if whole else []
+    windows += [stream[None, whole:]] if whole < len(stream) else []
+    sized = [(x, np.full(len(x), x.shape[1] * bytes_each)) for x in windows]
+    return evaluate(oracle.iid(torch.from_numpy(p)), objective, sized, len(p), passes=8, seed=0)
+
+
+@settings(deadline=None)
+@given(length=st.integers(1, 250))
+def test_windows_and_the_last_partial_one_sum_to_the_stream(length: int) -> None:
+    value = measure(STREAM, length, ArConfig())
+    assert value.bytes == value.symbols == len(STREAM)
+    assert value.windows == math.ceil(len(STREAM) / length)
+
+
+@pytest.mark.parametrize("length", [1, 7, 64, 203, 500])
+def test_independent_data_cost_the_same_in_windows_of_any_length(length: int) -> None:
+    surprise = -np.log2(P)[STREAM].mean()
+    assert measure(STREAM, length, ArConfig()).bpb == pytest.approx(surprise, rel=1e-12)
+    bound = measure(STREAM, length, MaskedConfig())
+    assert abs(bound.bpb - surprise) <= 4 * bound.stderr + 1e-12
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: o.kind)
+def test_a_tokenizer_matters_through_its_bytes_alone(objective: ArConfig | MaskedConfig) -> None:
+    """The same bytes as pairs: half the symbols, twice the cost of each, the same bits per byte."""
+    stream = STREAM[:202]
+    pairs = stream[0::2] * 4 + stream[1::2]
+    single = measure(stream, 50, objective)
+    paired = measure(pairs, 25, objective, p=np.outer(P, P).ravel(), bytes_each=2)
+    assert paired.bytes == single.bytes == 202
+    assert paired.symbols == 101
+    assert paired.bpb == pytest.approx(single.bpb, abs=1e-12 + 4 * math.hypot(paired.stderr, single.stderr))
+
+
+def test_bits_per_byte_are_nats_over_ln_2_over_bytes() -> None:
+    value = measure(STREAM[:64], 32, ArConfig(), bytes_each=3)
+    assert value.bytes == 192
+    assert value.bpb == value.nats / math.log(2) / 192
+    assert value.to_json()["bpb"] == value.bpb
