@@ -33,7 +33,7 @@ def study_data(budgets: tuple[float, ...] = (4e7, 8e7), seeds: tuple[int, ...] =
         "budgets": list(budgets),
         "seeds": list(seeds),
         "designs": [
-            {"name": f"byte-{name}", "representation": {"kind": "bytes"}, "objective": each, "tuning": tuning}
+            {"name": f"byte-{name}", "representation": {"kind": "bytes"}, "objective": each, "tuning": dict(tuning)}
             for name, each in objective.items()
         ],
         "grid": {"sizes": ["w16", "w24", "w32", "w48"], "per_budget": 3, "extend": 1},

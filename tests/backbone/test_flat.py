@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from isobyte.backbone.attention import ATTENTION
+from isobyte.backbone.attention import ATTENTION, _block_mask, flex
 from isobyte.backbone.flat import FlatModel, initialise
 from isobyte.backbone.mask import BIDIRECTIONAL, CAUSAL, MaskSpec
 from isobyte.config.backbone import FlatConfig
@@ -126,6 +126,11 @@ def test_a_net_that_was_evaluated_can_still_be_trained() -> None:
     x = IDS.clamp(max=VOCAB - 1)
     with torch.inference_mode():
         seen = cost_sum(net, ar_view(x, VOCAB)).item()
+        one = torch.ones(1, 1, 21, 4)
+        flex(one, one, one, CAUSAL)
+    block_mask = _block_mask(CAUSAL, 21, "cpu")
+    assert block_mask is not None
+    assert not block_mask.kv_num_blocks.is_inference()
     loss = cost_sum(net, ar_view(x, VOCAB))
     loss.backward()
     assert loss.item() == pytest.approx(seen, rel=1e-6)

@@ -11,9 +11,7 @@ from isobyte.config.backbone import FlatConfig
 SHAPE = FlatConfig(layers=2, width=16, heads=2)
 
 
-def random_net(
-    vocab: int, seed: int = 0, *, shape: FlatConfig = SHAPE, time_conditioning: bool = False
-) -> FlatModel:
+def random_net(vocab: int, seed: int = 0, *, shape: FlatConfig = SHAPE, time_conditioning: bool = False) -> FlatModel:
     """A float64 net of confident random opinions, so that no law holds by being close to uniform."""
     model = FlatModel(shape, vocab, time_conditioning=time_conditioning).double()
     generator = torch.Generator().manual_seed(seed)

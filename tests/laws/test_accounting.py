@@ -7,11 +7,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
+from isobyte.backbone.mask import MaskSpec
 from isobyte.config.objective import ArConfig, MaskedConfig
+from isobyte.config.representation import BpeConfig, BytesConfig
+from isobyte.data.stream import Stream
+from isobyte.data.window import EvalWindows
+from isobyte.errors import UserError
 from isobyte.likelihood import oracle
 from isobyte.likelihood.evaluate import evaluate
 from isobyte.likelihood.value import Likelihood
+from isobyte.representation import build
 
 P = np.array([0.5, 0.25, 0.15, 0.1])
 OBJECTIVES = [ArConfig(), MaskedConfig()]
@@ -59,6 +66,34 @@ def test_a_tokenizer_matters_through_its_bytes_alone(objective: ArConfig | Maske
     assert paired.bytes == single.bytes == 202
     assert paired.symbols == 101
     assert paired.bpb == pytest.approx(single.bpb, abs=1e-12 + 4 * math.hypot(paired.stderr, single.stderr))
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: o.kind)
+@pytest.mark.parametrize("window", [7, 30])
+def test_a_law_of_bytes_costs_the_same_through_every_representation(
+    objective: ArConfig | MaskedConfig, window: int
+) -> None:
+    """Each symbol at the cost of its bytes: windows, partial windows and symbols drop out of the result."""
+    text = "ein Fuß, zwei Füße; le pied, les pieds. ".encode() * 5 + bytes(range(256))
+    log_p = torch.log_softmax(torch.linspace(0, 5, 256, dtype=torch.float64), 0)
+    for representation in (build(BytesConfig(), []), build(BpeConfig(vocab_size=270), [text])):
+        vocab = representation.vocab_size
+        cost = torch.stack([log_p[list(representation.decode(np.array([i])))].sum() for i in range(vocab)])
+
+        def log_probs(inputs: Tensor, _mask: MaskSpec, _time: Tensor | None, cost: Tensor = cost) -> Tensor:
+            return cost.expand(*inputs.shape, len(cost))
+
+        windows = EvalWindows(Stream.of([text[:200], text[200:]], representation), window)
+        value = evaluate(log_probs, objective, windows.batches(4), vocab, passes=64, seed=0)
+        assert value.bytes == len(text)
+        expected = float(-log_p[list(text)].sum()) / math.log(2) / len(text)
+        assert value.bpb == pytest.approx(expected, abs=1e-12 + 4 * value.stderr)
+        assert value.stderr < 0.01 * expected
+
+
+def test_no_text_is_the_users_to_mend() -> None:
+    with pytest.raises(UserError, match="no text"):
+        evaluate(oracle.uniform(4), ArConfig(), [], 4, passes=2, seed=0)
 
 
 def test_bits_per_byte_are_nats_over_ln_2_over_bytes() -> None:

@@ -39,13 +39,9 @@ def mean(table: Tensor, nats: Tensor) -> float:
 def test_uniform_predictor_costs_log_v_per_symbol_whatever_the_mask() -> None:
     x = torch.randint(5, (4, 7))
     nats = masked_nats(oracle.uniform(5), x, 5, passes=6, seed=0, first_window=0)
-    torch.testing.assert_close(
-        nats, torch.full((4, 2), 7 * math.log(5), dtype=torch.float64), rtol=1e-13, atol=0
-    )
+    torch.testing.assert_close(nats, torch.full((4, 2), 7 * math.log(5), dtype=torch.float64), rtol=1e-13, atol=0)
     costs = count_costs(oracle.uniform(5), x, 5)
-    torch.testing.assert_close(
-        costs, (torch.arange(8.0).double() * math.log(5)).expand(4, 8), rtol=1e-13, atol=0
-    )
+    torch.testing.assert_close(costs, (torch.arange(8.0).double() * math.log(5)).expand(4, 8), rtol=1e-13, atol=0)
 
 
 def test_independent_symbols_cost_their_own_surprise_under_every_form() -> None:
@@ -63,9 +59,7 @@ def test_copied_symbol_costs_log_v_once_unless_steps_reveal_blindly() -> None:
     x = torch.arange(3)[:, None].expand(3, 6)
     log_probs = oracle.all_equal(3)
     torch.testing.assert_close(ar_nats(log_probs, x, 3), torch.full((3,), math.log(3), dtype=torch.float64))
-    torch.testing.assert_close(
-        enumerated_bound(log_probs, x, 3), torch.full((3,), math.log(3), dtype=torch.float64)
-    )
+    torch.testing.assert_close(enumerated_bound(log_probs, x, 3), torch.full((3,), math.log(3), dtype=torch.float64))
     by_steps = [step_bound(count_costs(log_probs, x, 3), steps)[0] for steps in (1, 2, 4, 64, 4096)]
     assert by_steps[0] == pytest.approx(6 * math.log(3), abs=1e-12)
     assert sorted(by_steps, reverse=True) == by_steps
@@ -91,9 +85,7 @@ def test_any_source_is_worth_its_entropy_to_its_own_oracle_and_more_to_any_other
     assert mean(table, ar_nats(own, x, 3)) == pytest.approx(truth, abs=1e-9)
     assert mean(table, enumerated_bound(own, x, 3)) == pytest.approx(truth, abs=1e-9)
     assert mean(table, enumerated_bound(other, x, 3)) > truth + 0.1
-    by_steps = [
-        mean(table, torch.from_numpy(step_bound(count_costs(own, x, 3), steps))) for steps in (1, 2, 8)
-    ]
+    by_steps = [mean(table, torch.from_numpy(step_bound(count_costs(own, x, 3), steps))) for steps in (1, 2, 8)]
     assert by_steps[0] > by_steps[1] > by_steps[2] > truth
 
 
@@ -121,7 +113,7 @@ def test_markov_chain_of_256_symbols_measures_at_its_entropy(objective: ArConfig
         2,
         passes=8,
         seed=0,
-        symbols_per_call=2048,
+        logits_per_call=2048 * 2,
     )
     assert abs(value.bpb - 0.47107) < 4 * value.stderr_text
     assert value.stderr_text < 0.011

@@ -68,7 +68,7 @@ def test_estimate_does_not_depend_on_how_windows_are_batched() -> None:
     sizes = np.full(10, LENGTH)
     pieces = [(x[:3], sizes[:3]), (x[3:], sizes[3:])]
     whole, split = (
-        evaluate(PREDICTOR, MaskedConfig(), windows, 2, passes=4, seed=1, symbols_per_call=call)
+        evaluate(PREDICTOR, MaskedConfig(), windows, 2, passes=4, seed=1, logits_per_call=2 * call)
         for windows, call in (([(x, sizes)], 16_384), (pieces, 7))
     )
     assert whole.nats == pytest.approx(split.nats, rel=1e-12)
@@ -150,9 +150,7 @@ def test_training_loss_is_the_bound_per_symbol_in_expectation(schedule: Schedule
     truth = float(enumerated_bound(network_log_probs(model), x, 4)) / length
     losses = []
     for step in range(40):
-        view = training_view(
-            config, x.expand(batch, length), 4, seed=0, step=step, rows=slice(0, batch), batch=batch
-        )
+        view = training_view(config, x.expand(batch, length), 4, seed=0, step=step, rows=slice(0, batch), batch=batch)
         losses.append(float(cost_sum(model, view)) / (batch * length))
     stderr = np.std(losses, ddof=1) / math.sqrt(len(losses))
     assert stderr < 0.01 * truth

@@ -56,9 +56,7 @@ def test_autoregression_sees_only_what_came_before(kernel: str, changed: int) ->
     x = window(2)
     y = x.clone()
     y[:, changed] = (y[:, changed] + 1) % VOCAB
-    before, after = (
-        log_probs(view.inputs_BT, view.mask, None) for view in (ar_view(x, VOCAB), ar_view(y, VOCAB))
-    )
+    before, after = (log_probs(view.inputs_BT, view.mask, None) for view in (ar_view(x, VOCAB), ar_view(y, VOCAB)))
     torch.testing.assert_close(before[:, : changed + 1], after[:, : changed + 1], rtol=0, atol=1e-12)
     if changed + 1 < LENGTH:
         assert not torch.allclose(before[:, changed + 1 :], after[:, changed + 1 :])

@@ -1,5 +1,6 @@
 """Studies drawn from planted laws, in the form in which finished runs are collected."""
 
+import zlib
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,11 @@ def simulate(
     seeds: int = 1,
     noise: float = 0.002,
     seed: int = 0,
+    conventions: tuple[str, ...] = tuple(CONVENTIONS),
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """(study, rows): every design at every budget, `sizes` sizes spaced by `ratio` about the true optimum.
 
-    `noise` is the relative standard deviation of a loss.
+    `noise` is the relative standard deviation of a loss; `conventions` are the FLOPs rules that rows carry.
     """
     random = np.random.default_rng(seed)
     rows = []
@@ -44,12 +46,20 @@ def simulate(
                     achieved = budget * (1 - 0.01 * float(random.random()))
                     D = achieved / (cost.kappa * N**cost.gamma)
                     loss = float(law.loss(N, D)) * (1 + noise * float(random.normal()))
-                    rows.append(row(name, budget, k, repeat, N, D, achieved, loss))
+                    rows.append(row(name, budget, k, repeat, N, D, achieved, loss, conventions))
     return study(planted, budgets), rows
 
 
 def row(
-    name: str, budget: float, size: int, seed: int, N: int, D: float, C: float, loss: float
+    name: str,
+    budget: float,
+    size: int,
+    seed: int,
+    N: int,
+    D: float,
+    C: float,
+    loss: float,
+    conventions: tuple[str, ...],
 ) -> dict[str, Any]:
     objective, _, representation = name.partition("-")
     window = 256 if representation == "bytes" else 80
@@ -62,10 +72,11 @@ def row(
         "estimator": "chain-rule" if objective == "ar" else "count-stratified", "steps": 1000, "window": window,
         "batch": 16, "lr": 0.003, "symbols": round(D / (256 / window)), "bytes_per_symbol": 256 / window,
         "epochs": D / 9.7e6, "wall_seconds": C / 4e10, "flops_per_second": 4e10, "state": "done", "error": None,
-        "hash": f"{hash((name, budget, size, seed)) & 0xFFFFFFFF:08x}", "folder": f"runs/{name}_{budget:.3g}_{size}_s{seed}",
+        "hash": f"{zlib.crc32(repr((name, budget, size, seed)).encode()):08x}",
+        "folder": f"runs/{name}_{budget:.3g}_{size}_s{seed}",
         "breakdown": {"blocks": forward * 0.8, "attention": forward * 0.08, "head": forward * 0.12, "conditioning": 0.0,
                       "recompute": 0.0, "patcher": 0.0, "attention_executed": forward * 0.16},
-        "flops_by_convention": {name: C * (N / 1e5) ** slope for name, slope in CONVENTIONS.items()},
+        "flops_by_convention": {name: C * (N / 1e5) ** CONVENTIONS[name] for name in conventions},
     }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import lru_cache
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -33,7 +34,10 @@ def _block_mask(mask: MaskSpec, length: int, device: str):
     def causal(_b: Tensor, _h: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return query >= key
 
-    return create_block_mask(causal, None, None, length, length, device=device) if mask.kind == "causal" else None
+    if mask.kind == "bidirectional":
+        return None
+    with torch.inference_mode(False):  # the cache outlives the call, and training may need it next
+        return create_block_mask(causal, None, None, length, length, device=device)
 
 
 def flex(q: Tensor, k: Tensor, v: Tensor, mask: MaskSpec) -> Tensor:

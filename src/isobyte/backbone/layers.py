@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from isobyte.backbone import fused
 from isobyte.backbone.attention import Attention
 from isobyte.backbone.mask import MaskSpec
 from isobyte.config.backbone import FlatConfig
@@ -80,6 +81,8 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, rotation: Rotation, mask: MaskSpec, attention: Attention, time_BD: Tensor | None
     ) -> Tensor:
+        if self.film is None and fused.suits(x):
+            return self._fused(x, rotation, mask, attention)
         a, f = self.attention_norm(x), None
         if self.film is not None:
             assert time_BD is not None
@@ -90,6 +93,16 @@ class Block(nn.Module):
         if f is not None:
             h = h * (1 + f[1]) + f[0]
         return x + self.ffn(h)
+
+    def _fused(self, x: Tensor, rotation: Rotation, mask: MaskSpec, attention: Attention) -> Tensor:
+        norm, ffn_norm, heads = self.attention_norm, self.ffn_norm, self.attention
+        q, k, v = fused.to_heads(
+            x, norm.weight, norm.eps, heads.qkv.weight, rotation, heads.heads, heads.kv_heads
+        )
+        mixed = attention(q, k, v, mask)
+        return fused.from_heads(
+            x, mixed, heads.out.weight, ffn_norm.weight, ffn_norm.eps, self.ffn.gate_up.weight, self.ffn.down.weight
+        )
 
 
 class TimeEmbedding(nn.Module):

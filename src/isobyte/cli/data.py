@@ -3,13 +3,63 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
 
 from isobyte.config.data import Corpus, DataConfig, FilesCorpus, HubCorpus, SotuCorpus, StdlibCorpus
-from isobyte.config.representation import Representation
+from isobyte.config.recipes import validate
+from isobyte.config.representation import BpeConfig, BytesConfig, Representation
 
 if TYPE_CHECKING:
     from isobyte.data.prepared import Prepared
+
+
+def prepare(
+    corpus: Annotated[str, tyro.conf.Positional],
+    *,
+    out: Path,
+    column: str = "text",
+    bpe: int | None = None,
+    tokenizer: Path | None = None,
+    heldout_every: int = 10,
+    max_bytes: int | None = None,
+    json: bool = False,
+) -> int:
+    """Turn a corpus into checksummed shards of symbols; what was stopped goes on from there.
+
+    Args:
+        corpus: sotu, stdlib, hub:NAME, or the path of a file, a folder or a glob
+        out: the folder to fill
+        column: the text column of .jsonl, .parquet and hub corpora
+        bpe: train a BPE of this many symbols on the training split; bytes if left out
+        tokenizer: use this tokenizer.json instead
+        heldout_every: hold out every n-th document
+        max_bytes: read no more than this
+        json: one JSON object, last on standard output
+    """
+    bytes_or_bpe: Representation = BytesConfig()
+    if bpe is not None or tokenizer is not None:
+        path = str(tokenizer) if tokenizer else None
+        bytes_or_bpe = validate(BpeConfig, {"vocab_size": bpe, "path": path}, where="--bpe")
+    settings = {"corpus": corpus_named(corpus, column), "heldout_every": heldout_every, "max_bytes": max_bytes}
+    run_prepare(validate(DataConfig, settings, where="data prepare"), bytes_or_bpe, out, as_json=json)
+    return 0
+
+
+def info(
+    folder: Annotated[Path, tyro.conf.Positional], *, verify: bool = False, reference: bool = False, json: bool = False
+) -> int:
+    """What a prepared folder holds.
+
+    Args:
+        folder: a folder made by `data prepare`
+        verify: check every checksum, however much there is
+        reference: measure unigram and bigram entropies, zstd -19 and xz -9
+        json: one JSON object, last on standard output
+    """
+    run_info(folder, verify=verify, reference=reference, as_json=json)
+    return 0
 
 
 def corpus_named(name: str, column: str = "text") -> Corpus:

@@ -96,6 +96,7 @@ def fit(
     data: str | None = None,
     flops: str | None = None,
     budget: str | None = None,
+    seed: str | None = None,
     exclude_worst: int = 0,
     bootstrap: int = 1000,
     level: float = 0.9,
@@ -111,6 +112,7 @@ def fit(
         data: column of training data D; computed as C / (6 N) when only --flops is given
         flops: column of training FLOPs C; 6 N D when absent
         budget: column that groups runs into IsoFLOP budgets; found from C when absent
+        seed: column that tells repeats of a run apart
         exclude_worst: leave out this many of the highest losses
         bootstrap: resamples for the intervals
         level: coverage of the intervals
@@ -124,7 +126,7 @@ def fit(
             "needs --data or --flops", where="study fit", how="name the column of training data or of FLOPs"
         )
     options: dict[str, Any] = {
-        "params": params, "data": data, "loss": loss, "flops": flops, "budget": budget,
+        "params": params, "data": data, "loss": loss, "flops": flops, "budget": budget, "seed": seed,
         "exclude_worst": exclude_worst, "bootstrap": bootstrap, "level": level,
     }  # fmt: skip
     return run_fit(str(file), **options, json=json, out=str(out) if out else None)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 class Config(BaseModel):
     """A frozen, typed value. Equal configs have equal hashes, whatever the order of their keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def canonical_json(self) -> str:
         """One string per value: sorted keys, no spaces, shortest floats that read back exactly."""
@@ -22,5 +22,14 @@ class Config(BaseModel):
 
 
 def canonical_json(value: Any) -> str:
-    """Strict JSON (no NaN) with sorted keys."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """Strict JSON (no NaN) with sorted keys; -0.0, which equals 0.0, is written as 0.0."""
+    plain = _without_negative_zero(value)
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _without_negative_zero(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_negative_zero(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_negative_zero(item) for item in value]
+    return value + 0.0 if isinstance(value, float) else value

@@ -6,12 +6,14 @@ from pydantic import Field, PositiveInt, model_validator
 
 from isobyte.config.base import Config
 
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+
 
 class AdamW(Config):
     """AdamW with decoupled weight decay on matrices only."""
 
     lr: float = Field(gt=0)
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[Momentum, Momentum] = (0.9, 0.95)
     eps: float = Field(default=1e-8, gt=0)
     weight_decay: float = Field(default=0.1, ge=0)
 

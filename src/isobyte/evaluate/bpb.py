@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-from isobyte.config.data import FilesCorpus
 from isobyte.config.run import RunConfig
-from isobyte.data import corpus
 from isobyte.data.prepare import prepare
-from isobyte.data.stream import Stream
+from isobyte.data.stream import Stream, stream_from_file
 from isobyte.data.window import EvalWindows
 from isobyte.errors import UserError
 from isobyte.likelihood.evaluate import evaluate, network_log_probs
@@ -61,8 +59,4 @@ def _text(run: Path, config: RunConfig, data: Path | None, column: str, represen
     """The text to score as a stream. The run's own held-out text is prepared again beside the run if it is gone."""
     if data is None:
         return prepare(config.data, config.representation, run.parent / f"{run.name}-data").stream("heldout")
-    documents = corpus.documents(FilesCorpus(paths=(str(data),), column=column))
-    text = [b"".join(document.blocks) for document in documents]
-    if not any(text):
-        raise UserError("is empty", where=str(data), how="name a file that holds text or bytes")
-    return Stream.of(text, representation)
+    return stream_from_file(str(data), representation, column)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from isobyte.backbone.mask import MaskSpec
 from isobyte.config.objective import ArConfig, Objective
+from isobyte.errors import UserError
 from isobyte.likelihood.count_stratified import masked_nats
 from isobyte.likelihood.exact import LogProbs, ar_nats
 from isobyte.likelihood.value import Likelihood
@@ -38,14 +39,15 @@ def evaluate(
     passes: int,
     seed: int,
     device: torch.device | str = "cpu",
-    symbols_per_call: int = 16_384,
+    logits_per_call: int = 1 << 23,
     progress: Callable[[int], None] | None = None,
 ) -> Likelihood:
     """The likelihood of all `windows`: exact for `ar`, a bound by `passes` passes a window for `masked`.
 
-    Every window is scored at its true length; the bytes are those of the raw text.
+    Every window is scored at its true length; the bytes are those of the raw text. Raises UserError for no windows.
     """
     exact = isinstance(objective, ArConfig)
+    symbols_per_call = max(1, logits_per_call // vocab)
     halves, sizes, symbols = [], [], 0
     for x_WT, bytes_W in windows:
         rows = max(1, symbols_per_call // (x_WT.shape[1] * (1 if exact else passes)))
@@ -69,6 +71,8 @@ def evaluate(
             symbols += x.numel()
             if progress is not None:
                 progress(int(sizes[-1].sum()))
+    if not halves:
+        raise UserError("there is no text to score", where="evaluate", how="name a corpus with held-out text")
     return summarise(
         np.concatenate(halves),
         np.concatenate(sizes),
@@ -89,7 +93,7 @@ def summarise(
     per_bit = 1 / (math.log(2) * total)
     estimator_variance = float((np.diff(nats_W2, axis=1) ** 2).sum()) / 4
     residual = nats_W - nats / total * bytes_W
-    text_variance = float((residual**2).sum()) * windows / max(1, windows - 1)
+    text_variance = float((residual**2).sum()) * windows / (windows - 1) if windows > 1 else None
     return Likelihood(
         nats=nats,
         bytes=total,
@@ -98,7 +102,7 @@ def summarise(
         kind="exact" if exact else "bound",
         estimator="exact" if exact else "count-stratified",
         stderr=0.0 if exact else math.sqrt(estimator_variance) * per_bit,
-        stderr_text=math.sqrt(text_variance) * per_bit,
+        stderr_text=None if text_variance is None else math.sqrt(text_variance) * per_bit,
         nfe=windows * passes,
         seed=None if exact else seed,
     )

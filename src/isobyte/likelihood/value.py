@@ -12,8 +12,8 @@ class Likelihood:
     """Total nats over `bytes` raw bytes.
 
     `stderr` is the estimator's own standard error in BPB (0 when exact): how far another seed would land on
-    the same text. `stderr_text` is that of the text's sampling: how far other windows of the same source
-    would land.
+    the same text; it has one degree of freedom per window, so over a few windows it is only a hint. `stderr_text`
+    is that of the text's sampling: how far other windows of the same source would land; None for one window.
     """
 
     nats: float
@@ -23,7 +23,7 @@ class Likelihood:
     kind: Kind
     estimator: str
     stderr: float
-    stderr_text: float
+    stderr_text: float | None
     nfe: int
     """Network passes over a window, summed over windows."""
     seed: int | None = None

@@ -1,17 +1,23 @@
 """Collected runs -> what the study proves: the content of `report.json`."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from isobyte.study import sentences
 from isobyte.study.caution import cautions
-from isobyte.study.compare import Pair, compare, pairs, under_conventions
+from isobyte.study.compare import compare
+from isobyte.study.conventions import under_conventions
 from isobyte.study.fit import strict
 from isobyte.study.isoflop import isoflops
+from isobyte.study.pairs import Pair, pairs
 from isobyte.study.panel import BEYOND, Panel, Row, fit_panel, greatest_compute, optimal_curve
 
 FORMAT = 1
 """Of `report.json`; raised when a field changes its meaning."""
+
+
+REFERENCES = ("unigram", "bigram", "zstd", "xz")
 
 
 def analyse(
@@ -23,7 +29,7 @@ def analyse(
     on the order of the rows. What is infinite or unknown is null; a gap or a parity names its infinite
     fields under `infinite`. Missing runs, sizes, budgets or designs leave parts empty and a warning behind.
     """
-    rows, study = list(rows), dict(study)
+    rows, study = sorted(rows, key=_place), dict(study)
     options = {"bootstrap": bootstrap, "level": level, "seed": seed}
     panels = [fit_panel(name, *_kinds(part, name), part, **options) for name, part in _by_design(study, rows).items()]
     greatest = greatest_compute(panels)
@@ -35,13 +41,25 @@ def analyse(
         "headline": _headline(study, rows, designs, comparisons),
         "study": study,
         "options": options,
+        "reference": reference(study),
         "runs": _tally(rows),
         "designs": designs,
         "comparisons": comparisons,
         "conventions": under_conventions(matched, panels, _conventions(panels), level),
-        "warnings": cautions(study, panels, designs, comparisons),
+        "warnings": cautions(panels, designs, comparisons, reference(study).get("unigram")),
     }
     return strict(analysis)
+
+
+def _place(row: Row) -> tuple[Any, ...]:
+    """An order of rows that does not depend on how they were collected."""
+    return (
+        str(row.get("design")),
+        row.get("budget") or 0.0,
+        row.get("N") or 0,
+        row.get("seed") or 0,
+        str(row.get("hash")),
+    )
 
 
 def _headline(
@@ -75,6 +93,12 @@ def _by_design(study: dict[str, Any], rows: list[Row]) -> dict[str, list[Row]]:
 def settings(study: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The study's designs by name."""
     return {design["name"]: dict(design) for design in study.get("designs") or []}
+
+
+def reference(study: Mapping[str, Any]) -> dict[str, float]:
+    """Bits per byte of simple models and compressors on the held-out text, by name; of the study or of its corpus."""
+    found = study.get("reference") or (study.get("corpus") or {}).get("reference") or {}
+    return {name: found[name] for name in REFERENCES if math.isfinite(found.get(name) or math.nan)}
 
 
 def _kinds(rows: list[Row], name: str) -> tuple[str, str]:
@@ -150,5 +174,5 @@ def _tally(rows: list[Row]) -> dict[str, Any]:
         state = str(row.get("state") or "unknown")
         states[state] = states.get(state, 0) + 1
     done = [row for row in rows if row.get("state") == "done"]
-    total = {key: sum(row.get(key) or 0.0 for row in done) for key in ("flops", "wall_seconds")}
+    total = {key: math.fsum(row.get(key) or 0.0 for row in done) for key in ("flops", "wall_seconds")}
     return {"total": len(rows), "states": dict(sorted(states.items()))} | total

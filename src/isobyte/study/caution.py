@@ -2,121 +2,138 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from isobyte.study import words
+from isobyte.study.fit import FitSummary
 from isobyte.study.panel import Panel
 
 EPOCHS = 4.0
 """Up to about four passes, repeated text is worth nearly as much as new text (arXiv 2305.16264)."""
 
+BESIDE = 1.5
+"""An optimum this far beyond the sizes trained is told."""
+
 SEVERITY = ("problem", "caution", "note")
 
 NOTES = frozenset({"few-points", "wide-grid", "cost-map", "one-seed", "budget-spread"})
+"""Codes of the fits that qualify a number rather than question it."""
 
 Caution = dict[str, Any]
 
 
-def caution(severity: str, code: str, design: str | None, text: str) -> Caution:
-    return {"severity": severity, "code": code, "design": design, "text": text}
+def caution(severity: str, code: str, design: str, text: str) -> Caution:
+    return {"severity": severity, "code": code, "designs": [design], "text": text}
 
 
 def cautions(
-    study: dict[str, Any],
-    panels: list[Panel],
-    designs: list[dict[str, Any]],
-    comparisons: list[dict[str, Any]],
+    panels: list[Panel], designs: list[dict[str, Any]], comparisons: list[dict[str, Any]], unigram: float | None
 ) -> list[Caution]:
-    """All warnings, the worst first, then by design."""
+    """All warnings, the worst first; those that say the same of several designs are one.
+
+    `unigram` is the entropy of the held-out text's byte frequencies, in bits per byte.
+    """
     found = [warning for panel in panels for warning in _runs(panel)]
-    found += [
-        warning for panel, design in zip(panels, designs, strict=True) for warning in _panel(study, panel, design)
-    ]
+    for panel, design in zip(panels, designs, strict=True):
+        found += [*_no_better_than_frequencies(design, unigram), *_flat_minima(design), *_fits(panel)]
     found += [warning for comparison in comparisons for warning in _comparison(comparison)]
-    return sorted(found, key=lambda warning: SEVERITY.index(warning["severity"]))
+    merged: dict[tuple[str, str, str], Caution] = {}
+    for warning in found:
+        first = merged.setdefault((warning["severity"], warning["code"], warning["text"]), warning)
+        if first is not warning:
+            first["designs"] += warning["designs"]
+    return sorted(merged.values(), key=lambda warning: SEVERITY.index(warning["severity"]))
 
 
-def _runs(panel: Panel) -> list[Caution]:
-    found = []
+def _runs(panel: Panel) -> Iterator[Caution]:
     states = Counter(row.get("state") for row in panel.rows)
     failed = [row for row in panel.rows if row.get("state") in ("failed", "crashed")]
     if failed:
         first = next((str(row["error"]) for row in failed if row.get("error")), "no message")
         text = f"{words.count(len(failed), 'run')} of {len(panel.rows)} failed; the first: {first}"
-        found.append(caution("problem", "failed-runs", panel.name, text))
-    open_runs = len(panel.rows) - states["done"] - len(failed)
-    if open_runs:
-        text = f"{words.count(open_runs, 'run')} of {len(panel.rows)} not finished; the numbers are those of a part"
-        found.append(caution("caution", "unfinished-runs", panel.name, text))
+        yield caution("problem", "failed-runs", panel.name, text)
+    unfinished = len(panel.rows) - states["done"] - len(failed)
+    if unfinished:
+        text = f"{words.count(unfinished, 'run')} of {len(panel.rows)} not finished; the numbers are those of a part"
+        yield caution("caution", "unfinished-runs", panel.name, text)
     unfit = states["done"] - len(panel.fitted)
     if unfit:
         text = f"{words.count(unfit, 'finished run')} left out: no exact or bounded BPB, or a number is missing"
-        found.append(caution("problem", "unusable-runs", panel.name, text))
-    return found + _repeated_text(panel)
+        yield caution("problem", "unusable-runs", panel.name, text)
+    over = [row["epochs"] for row in panel.fitted if (row.get("epochs") or 0) > EPOCHS]
+    if over:
+        text = (
+            f"{words.count(len(over), 'run')} of {len(panel.fitted)} read the training text more than {EPOCHS:g} times "
+            f"(at most {words.significant(max(over))}): repeated text is worth less, and the law does not know"
+        )
+        yield caution("caution", "repeated-text", panel.name, text)
 
 
-def _repeated_text(panel: Panel) -> list[Caution]:
-    over = [row for row in panel.fitted if (row.get("epochs") or 0) > EPOCHS]
-    if not over:
-        return []
-    most = max(row["epochs"] for row in over)
-    text = (
-        f"{words.count(len(over), 'run')} of {len(panel.fitted)} read the training text more than {EPOCHS:g} times "
-        f"(at most {words.significant(most)}): repeated text is worth less than new text, and the law does not know"
-    )
-    return [caution("caution", "repeated-text", panel.name, text)]
-
-
-def _panel(study: dict[str, Any], panel: Panel, design: dict[str, Any]) -> list[Caution]:
-    found = []
-    if panel.problem:
-        found.append(caution("problem", "no-law", panel.name, f"no law is fitted: {panel.problem}"))
-    found += _no_better_than_frequencies(study, panel, design)
-    for budget in design["budgets"]:
-        minimum = budget["minimum"]
-        if minimum["where"] == "interior" and not minimum["clear"]:
-            text = (
-                f"budget {words.compact(budget['budget'])}: the minimum stands out no more than the estimator's error"
-            )
-            found.append(caution("caution", "flat-minimum", panel.name, text))
-    fits = [] if panel.summary is None else [panel.summary.varpro.warnings, panel.summary.approach3.warnings]
-    names = ["variable projection", "approach 3"]
-    if panel.approach2 is not None:
-        fits.append(panel.approach2.warnings)
-        names.append("parabolas")
-    for name, warnings in zip(names if panel.summary else ["parabolas"], fits, strict=False):
-        found += [_from_fit(panel.name, name, text) for text in warnings]
-    if panel.summary is not None and panel.summary.resamples == "residual":
-        text = "cells have one seed: the noise is taken from the residuals of the law"
-        found.append(caution("note", "one-seed", panel.name, text))
-    return found
-
-
-def _no_better_than_frequencies(study: dict[str, Any], panel: Panel, design: dict[str, Any]) -> list[Caution]:
+def _no_better_than_frequencies(design: dict[str, Any], unigram: float | None) -> Iterator[Caution]:
     """A model above the unigram entropy has learned less than the frequencies of the bytes."""
-    unigram = (study.get("reference") or {}).get("unigram")
-    poor = [b["budget"] for b in design["budgets"] if unigram and b["best"]["bpb"] >= unigram]
-    if not poor:
-        return []
-    last = design["budgets"][-1]["budget"] in poor
-    text = f"not below the unigram entropy ({words.bpb(unigram)} BPB) at {', '.join(map(words.compact, poor))} FLOPs"
-    return [caution("problem" if last else "caution", "above-unigram", panel.name, text)]
+    poor = [entry["budget"] for entry in design["budgets"] if unigram and entry["best"]["bpb"] >= unigram]
+    if poor:
+        at = ", ".join(map(words.compact, poor))
+        severity = "problem" if design["budgets"][-1]["budget"] in poor else "caution"
+        text = f"not below the unigram entropy ({words.bpb(unigram)} BPB) at {at} FLOPs"
+        yield caution(severity, "above-unigram", design["name"], text)
+
+
+def _flat_minima(design: dict[str, Any]) -> Iterator[Caution]:
+    for entry in design["budgets"]:
+        if entry["minimum"]["where"] == "interior" and not entry["minimum"]["clear"]:
+            text = f"budget {words.compact(entry['budget'])}: the minimum is no deeper than the estimator's error"
+            yield caution("caution", "flat-minimum", design["name"], text)
+
+
+def _fits(panel: Panel) -> Iterator[Caution]:
+    """The fits' own warnings."""
+    if panel.problem:
+        yield caution("problem", "no-law", panel.name, f"no law is fitted: {panel.problem}")
+    summary = panel.summary
+    fits = {
+        "variable projection": summary and summary.varpro,
+        "approach 3": summary and summary.approach3,
+        "parabolas": panel.approach2,
+    }
+    for method, fitted in fits.items():
+        for text in fitted.warnings if fitted else ():
+            yield _from_fit(panel.name, method, text)
+    if summary and not panel.no_envelope:
+        yield from _optimum_outside(panel.name, summary)
+    if summary and summary.resamples == "residual":
+        text = "cells have one seed: the noise is taken from the residuals of the law"
+        yield caution("note", "one-seed", panel.name, text)
+
+
+def _optimum_outside(design: str, summary: FitSummary) -> Iterator[Caution]:
+    """A surface whose optimum was never trained near: its envelope is extrapolated in size, if not in compute."""
+    runs = summary.runs
+    ends = [float(summary.varpro.law.optimum(C, summary.cost)[0]) for C in (runs.C.min(), runs.C.max())]
+    low, high = float(runs.N.min()), float(runs.N.max())
+    if min(ends) < low / BESIDE or max(ends) > high * BESIDE:
+        text = (
+            f"the fitted surface puts the optimal N at {words.scientific(ends[0])} to {words.scientific(ends[1])}, "
+            f"and the sizes trained are {words.scientific(low)} to {words.scientific(high)}"
+        )
+        yield caution("problem", "optimum-outside", design, text)
 
 
 def _from_fit(design: str, method: str, text: str) -> Caution:
+    """`code: words` of a fit, with its numbers written as elsewhere in the report."""
     code, _, said = text.partition(": ")
     said = re.sub(r"\b(\d(?:\.\d+)?e[+-]?\d+)\b", lambda match: words.compact(float(match[1])), said)
     said = re.sub(r"(\d)x\b", r"\1×", said)
     return caution("note" if code in NOTES else "caution", code, design, f"{method}: {said}")
 
 
-def _comparison(comparison: dict[str, Any]) -> list[Caution]:
+def _comparison(comparison: dict[str, Any]) -> Iterator[Caution]:
     name = f"{comparison['a']} / {comparison['b']}"
     if comparison["method"] is None:
-        return [caution("problem", "no-gap", name, f"no efficiency gap: {comparison['problem']}")]
-    if comparison["method"] == "interpolated":
-        return [caution("caution", "no-interval", name, f"gap without an interval: {comparison['problem']}")]
-    if comparison["headline"]["extrapolated"]:
+        yield caution("problem", "no-gap", name, f"no efficiency gap: {comparison['problem']}")
+    elif comparison["method"] == "interpolated":
+        yield caution("caution", "no-interval", name, f"gap without an interval: {comparison['problem']}")
+    elif comparison["headline"]["extrapolated"]:
         text = "their measured ranges share no loss: every gap between them is extrapolated"
-        return [caution("caution", "no-common-loss", name, text)]
-    return []
+        yield caution("caution", "no-common-loss", name, text)

@@ -33,6 +33,9 @@ BEYOND = 100.0
 
 POINTS_PER_DECADE = 12
 
+NOTHING = 1e-6
+"""A term of the surface below this share of the loss is none."""
+
 
 @dataclass(frozen=True, eq=False)
 class Panel:
@@ -57,6 +60,17 @@ class Panel:
     def kind(self) -> str | None:
         """`bound` as soon as one fitted run is a bound, else `exact`."""
         return None if not self.fitted else "bound" if any(r["kind"] == "bound" for r in self.fitted) else "exact"
+
+    @property
+    def no_envelope(self) -> str | None:
+        """Why there is no loss as a function of compute; None if there is one."""
+        if self.summary is None:
+            return self.problem
+        law, runs = self.summary.varpro.law, self.summary.runs
+        terms = float((law.A * runs.N**-law.alpha).max()), float((law.B * runs.D**-law.beta).max())
+        if min(terms) > NOTHING * float(runs.L.min()):
+            return None
+        return f"the best {'A' if terms[0] < terms[1] else 'B'} is 0, so its fitted surface has no optimal size"
 
 
 def fit_panel(
@@ -107,7 +121,7 @@ def envelopes_under(panel: Panel, convention: str) -> tuple[Envelopes, CostMap] 
 
     Draws are those of the main form alone.
     """
-    if panel.summary is None or panel.laws is None:
+    if panel.summary is None or panel.laws is None or panel.no_envelope:
         return None
     if not all((row.get("flops_by_convention") or {}).get(convention) for row in panel.fitted):
         return None
@@ -146,7 +160,7 @@ def optimal_curve(panel: Panel, high: float, level: float) -> list[dict[str, Any
         return []
     measured = float(panel.runs.C.min()), float(panel.runs.C.max())
     computes = compute_grid(measured[0], high, measured[1])
-    if panel.summary is None or panel.laws is None:
+    if panel.summary is None or panel.laws is None or panel.no_envelope:
         return _parabola_curve(panel, computes)
     law, cost, df = panel.summary.varpro.law, panel.summary.cost, panel.summary.envelopes.df
     drawn = Law(*(np.reshape(field, (-1, 1)) for field in _fields(panel.laws)))

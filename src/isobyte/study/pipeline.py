@@ -88,7 +88,21 @@ def write_study_report(out: Path) -> dict[str, Any]:
     fit = study.fit
     analysis = analyse(about, rows, bootstrap=fit.bootstrap, level=fit.level, seed=fit.seed)
     write_report(analysis, rows, out)
-    return analysis["headline"] | {"report": str(out / "report.html")}
+    return summary(analysis) | {"report": str(out / "report.html")}
+
+
+def summary(analysis: dict[str, Any]) -> dict[str, Any]:
+    """The last line of `study run --json`: per design the best BPB of each budget, per pair the gap with its interval."""
+    best = {
+        design["name"]: [
+            {"budget": each["budget"], "size": each["best"]["size"], "bpb": each["best"]["bpb"], "kind": design["kind"]}
+            for each in design["budgets"]
+            if each["best"]
+        ]
+        for design in analysis["designs"]
+    }
+    headline = analysis["headline"]
+    return {key: headline[key] for key in ("study", "runs", "done")} | {"best": best, "gaps": headline["gaps"]}
 
 
 def describe(study: StudyConfig, folder: StudyFolder, rows: list[dict[str, Any]]) -> dict[str, Any]:

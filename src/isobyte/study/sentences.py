@@ -5,14 +5,6 @@ from typing import Any
 
 from isobyte.study import words
 
-SHORT_FORM = {
-    "law": "the optimum of the fitted surface",
-    "power": "a power law without offset",
-    "offset": "a power law with a free offset",
-    "offset-law": "a power law with the surface's offset",
-}
-"""Forms of the loss envelope, as a reader knows them."""
-
 
 def leader(designs: list[dict[str, Any]]) -> dict[str, Any] | None:
     """Which design reaches the lowest BPB, and with what compute."""

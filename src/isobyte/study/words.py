@@ -36,10 +36,11 @@ def compact(value: Number) -> str:
 
 
 def significant(value: Number, digits: int = 3) -> str:
-    """`2.31`, `0.0612`, `1,240`; scientific from a hundred thousand on and below a thousandth."""
+    """`2.31`, `0.0612`, `1,240`; scientific from a million on and below a thousandth."""
     if value is None or math.isnan(value) or math.isinf(value) or value == 0:
         return scientific(value)
-    if not 1e-3 <= abs(value) < 1e5:
+    value = float(f"{value:.{digits}g}")
+    if not 1e-3 <= abs(value) < 1e6:
         return scientific(value, digits)
     places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     return f"{value:,.{places}f}".replace("-", "−")

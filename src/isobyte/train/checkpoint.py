@@ -11,6 +11,7 @@ from torch import nn
 
 from isobyte.errors import UserError
 from isobyte.files import write_atomic
+from isobyte.train.optim import flat_parameters
 
 KEEP = 2
 
@@ -20,7 +21,7 @@ def save_checkpoint(
 ) -> None:
     """Write `step-<step>.safetensors` with `state` (JSON) in its header, then drop all but the last two."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for name, parameter in model.named_parameters():
+    for name, parameter in flat_parameters(optimizer):
         moments = optimizer.state.get(parameter, {})
         tensors |= {f"optimizer.{key}.{name}": value for key, value in moments.items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -47,7 +48,7 @@ def _restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> 
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         state = json.loads(file.metadata()["state"])
     model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
-    for name, parameter in model.named_parameters():
+    for name, parameter in flat_parameters(optimizer):
         moments = {
             key: tensors[f"optimizer.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
             if f"optimizer.{key}.{name}" in tensors

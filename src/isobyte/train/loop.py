@@ -1,5 +1,6 @@
 """Train one run in its folder, from wherever it stands to its result."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -158,6 +159,8 @@ def _finish(
         passes=config.evaluate.passes, seed=config.evaluate.seed, device=device,
         progress=lambda size: report({"phase": "evaluate", "bytes": size}),
     )  # fmt: skip
+    if not math.isfinite(scored.nats):
+        raise NonFinite(f"the held-out text costs {scored.nats} nats after the last step")
     record = result_record(
         config,
         prepared,

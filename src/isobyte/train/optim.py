@@ -1,6 +1,7 @@
 """AdamW and its learning rate."""
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -9,13 +10,32 @@ from isobyte.config.train import AdamW, Cosine, LrSchedule
 
 
 def build_optimizer(model: nn.Module, config: AdamW) -> torch.optim.AdamW:
-    """Fused AdamW; weight decay on matrices, none on norm gains."""
+    """Fused AdamW over two flat parameters: `matrices`, with weight decay, and `vectors` (norm gains), without.
+
+    The model's parameters and gradients become views of them, so that clipping, the sum over ranks and the update
+    are a call each, whatever the number of layers. Gradients are to be zeroed, not set to None.
+    """
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"name": "matrices", "params": [flatten([p for p in parameters if p.ndim > 1])], "weight_decay": config.weight_decay},
+        {"name": "vectors", "params": [flatten([p for p in parameters if p.ndim <= 1])], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
+
+
+def flatten(parameters: list[nn.Parameter]) -> nn.Parameter:
+    """One parameter with a zero gradient, of which `parameters` and their gradients become views."""
+    sizes = [p.numel() for p in parameters]
+    flat = nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
+    flat.grad = torch.zeros_like(flat)
+    for p, value, gradient in zip(parameters, flat.detach().split(sizes), flat.grad.split(sizes), strict=True):
+        p.data, p.grad = value.view_as(p), gradient.view_as(p)
+    return flat
+
+
+def flat_parameters(optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, nn.Parameter]]:
+    """The flat parameters by name."""
+    return ((group["name"], group["params"][0]) for group in optimizer.param_groups)
 
 
 def lr_scale(schedule: LrSchedule, step: int, steps: int) -> float:

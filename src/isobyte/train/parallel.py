@@ -4,6 +4,7 @@ The loss is a local sum over the global count, so the gradients' sum is the grad
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -31,15 +32,10 @@ class Ranks:
         share = batch // self.world
         return range(self.rank * share, (self.rank + 1) * share)
 
-    def sum_gradients(self, model: nn.Module) -> None:
-        """Sum gradients over ranks, as one flat message."""
-        if self.world == 1:
-            return
-        gradients = [p.grad for p in model.parameters() if p.grad is not None]
-        flat = torch.cat([g.flatten() for g in gradients])
-        dist.all_reduce(flat)
-        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(part.view_as(gradient))
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Sum gradients over ranks, one message per parameter."""
+        for parameter in parameters if self.world > 1 else ():
+            dist.all_reduce(parameter.grad)
 
     def sum(self, value: torch.Tensor) -> torch.Tensor:
         if self.world > 1:

@@ -1,5 +1,6 @@
 """One optimiser step, and nothing that is not part of it."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from isobyte.backbone.flat import FlatModel
 from isobyte.config.run import RunConfig
 from isobyte.objective.base import Network, cost_sum
 from isobyte.objective.training import training_view, window_length
-from isobyte.train.optim import lr_scale
+from isobyte.train.optim import flat_parameters, lr_scale
 from isobyte.train.parallel import Ranks
 
 
@@ -57,14 +58,15 @@ def train_step(
             loss = cost_sum(network, view) / count
         loss.backward()
         total += loss.detach()
-    ranks.sum_gradients(model)
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), train.clip or float("inf"), foreach=True)
+    flat = [parameter for _, parameter in flat_parameters(optimizer)]
+    ranks.sum_gradients(flat)
+    norm = torch.nn.utils.clip_grad_norm_(flat, train.clip or float("inf"), foreach=True)
     total = ranks.sum(total)
-    if not torch.isfinite(total + norm):
+    if not math.isfinite(total + norm):
         raise NonFinite(f"loss {total.item()}, gradient norm {norm.item()} at step {step}")
     lr = train.optimizer.lr * lr_scale(train.schedule, step, train.steps)
     for group in optimizer.param_groups:
         group["lr"] = lr
     optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    optimizer.zero_grad(set_to_none=False)
     return StepResult(total, norm, lr, length)

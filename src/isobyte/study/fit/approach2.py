@@ -14,6 +14,9 @@ import numpy as np
 
 from isobyte.study.fit.runs import SPLIT, Floats, Runs, budgets_of, distinct_values, slope
 
+SPREAD = 2.0
+"""Runs whose achieved compute spans more than this are no budget, and get no parabola."""
+
 WIDE = 16.0 * 1.05
 """A grid whose largest N exceeds its smallest by more than this (about +-4x) is called wide."""
 
@@ -64,6 +67,7 @@ class Approach2Draws:
 
 def fit_approach2(runs: Runs) -> Approach2Fit:
     """Fit a parabola to every budget with 3 distinct N or more (4 or more are advised) and then a and b."""
+    runs.require(points=1, distinct=1)
     index = budgets_of(runs)
     optima = [_optimum(runs.take(np.flatnonzero(index == k))) for k in range(index.max() + 1)]
     warnings = [warning for optimum in optima for warning in optimum.warnings]
@@ -111,7 +115,7 @@ def _optimum(runs: Runs) -> Optimum:
 def _vertices(runs: Runs, L: Floats, W: Floats | None) -> tuple[Floats, Floats, Floats, Floats]:
     """(ln C*, ln N*, ln D*, L*), each (draws,), NaN where the parabola has no minimum inside the grid."""
     draws = max(len(L), 1 if W is None else len(W))
-    if distinct_values(runs.N) < 3:
+    if distinct_values(runs.N) < 3 or runs.C.max() / runs.C.min() > SPREAD:
         nothing = np.full(draws, np.nan)
         return nothing, nothing, nothing, nothing
     log_n = np.log(runs.N)
@@ -144,6 +148,8 @@ def _why(runs: Runs, name: str) -> str:
     kept = "its best run is reported and takes no part in a and b"
     if distinct_values(runs.N) < 3:
         return f"too-few-sizes: {name}: {distinct_values(runs.N)} sizes, and a parabola needs 3; {kept}"
+    if runs.C.max() / runs.C.min() > SPREAD:
+        return f"no-budget: {name}: its runs do not share a compute; {kept}"
     x = np.log(runs.N / runs.N.min())
     curvature = _quadratics(np.stack([np.ones_like(x), x, x * x], axis=1), runs.L[None], None)[0, 2]
     if curvature <= 0:

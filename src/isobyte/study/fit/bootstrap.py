@@ -13,8 +13,9 @@ Wu 1988). It sees noise between seeds only, not what the law fails to describe.
 
 Intervals are percentiles of the refits, stretched about the estimate by t(df) / normal quantiles, because
 with 20-30 runs and 5 parameters the noise itself is known to few degrees of freedom. In simulated studies
-(4-6 budgets x 5 sizes, noise .2-1 %, 300 studies a setting) nominal 90 % intervals covered: residual, stretched 86-94 %;
-residual, plain percentile 84-92 %; wild 83-93 %; case 82-93 %, and basic intervals less than either.
+(4-6 budgets x 5 sizes, noise .2-1 %, 300 studies a setting, the exponent a and gaps inside the range) nominal
+90 % intervals covered: residual 86-94 %, seed 87-91 %, case 84-94 %. Without the stretch residual covers
+84-92 %, the wild bootstrap 84-93 %, case 82-93 %; basic intervals cover less than either, down to 79 %.
 """
 
 import hashlib

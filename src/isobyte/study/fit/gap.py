@@ -38,7 +38,7 @@ class Gap:
 
 @dataclass(frozen=True)
 class Parity:
-    """Where the envelopes cross, under one form. `compute` is infinite where they do not.
+    """Where the envelopes cross, under one form. `compute` is infinite where they do not, NaN where unknown.
 
     `share` is the part of the draws in which they cross, `better` the design ("a" or "b") that is ahead
     beyond the crossing, or from the start of the range on where there is none.
@@ -90,9 +90,8 @@ def parity(a: Envelopes, b: Envelopes, *, level: float = 0.9) -> list[Parity]:
         log_c = float(_crossing(a.point[form], b.point[form], start)[0])
         draws = _crossing(a.draws[form], b.draws[form], start)
         low, high = interval(log_c, draws, level, min(a.df, b.df))
-        compute, low, high = (
-            float(np.exp(min(value, 700.0))) if value < np.inf else np.inf for value in (log_c, low, high)
-        )
+        with np.errstate(over="ignore"):
+            compute, low, high = (float(np.exp(value)) for value in (log_c, low, high))
         loss = float(a.point[form].loss(compute)) if np.isfinite(compute) else np.nan
         share = float(np.mean(np.isfinite(draws)))
         rows.append(Parity(form, compute, low, high, loss, share, _better(a, b, form, start, log_c), compute > end))
@@ -145,5 +144,10 @@ def _crossing(a: PowerEnvelope, b: PowerEnvelope, start: float) -> Floats:
 
 
 def _better(a: Envelopes, b: Envelopes, form: str, start: float, log_c: float) -> str:
-    beyond = log_c + 0.1 if np.isfinite(log_c) else start
-    return "a" if _difference(a.point[form], b.point[form], np.array([[beyond]]))[0, 0] < 0 else "b"
+    """The design with the lower loss just beyond the crossing; by the next form where this one is unknown."""
+    beyond = np.array([[log_c + 0.1 if np.isfinite(log_c) else start]])
+    for known in (form, *FORMS):
+        difference = float(_difference(a.point[known], b.point[known], beyond)[0, 0])
+        if not np.isnan(difference):
+            return "a" if difference < 0 else "b"
+    return "b"

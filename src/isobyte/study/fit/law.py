@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from isobyte.study.fit.envelope import PowerEnvelope
-from isobyte.study.fit.runs import Floats, Runs, Value
+from isobyte.study.fit.runs import Runs, Value
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class Law:
     def exponents(self, cost: CostMap = CostMap()) -> tuple[Value, Value]:
         """(a, b): how N* and D* grow with compute."""
         total = self.alpha + cost.gamma * self.beta
-        return self.beta / total, self.alpha / total
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.divide(self.beta, total), np.divide(self.alpha, total)
 
     def optimum(self, C: Value, cost: CostMap = CostMap()) -> tuple[Value, Value, Value]:
         """(N*, D*, L*) at compute C. A surface with A = 0 or B = 0 has its optimum at 0 or infinity."""
@@ -84,8 +85,3 @@ class Law:
     def at(self, draw: int) -> "Law":
         """One draw of many."""
         return Law(*(float(field[draw]) for field in (self.E, self.A, self.B, self.alpha, self.beta)))
-
-    @classmethod
-    def from_rows(cls, rows: Floats) -> "Law":
-        """From an array of shape (draws, 5) with columns E, A, B, alpha, beta."""
-        return cls(*rows.T)

@@ -53,8 +53,9 @@ class Runs:
 
     def take(self, rows: Ints | NDArray[np.bool_]) -> "Runs":
         """The runs at `rows`, in that order."""
-        pick = lambda column: None if column is None else column[rows]  # noqa: E731
-        return Runs(self.N[rows], self.D[rows], self.C[rows], self.L[rows], pick(self.budget), pick(self.seed))
+        budget = None if self.budget is None else self.budget[rows]
+        seed = None if self.seed is None else self.seed[rows]
+        return Runs(self.N[rows], self.D[rows], self.C[rows], self.L[rows], budget, seed)
 
     def require(self, *, points: int, distinct: int) -> None:
         """Raise `UserError` unless there are that many runs, and that many distinct N and D."""
@@ -90,7 +91,7 @@ def budgets_of(runs: Runs) -> Ints:
 def cells_of(runs: Runs) -> Ints:
     """Index of each run's cell, shape (runs,): same budget and same N, so seeds aside the same run."""
     size = np.unique(np.round(np.log(runs.N), 6), return_inverse=True)[1]
-    return np.unique(np.stack([budgets_of(runs), size]), axis=1, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    return np.unique(budgets_of(runs) * (size.max() + 1) + size, return_inverse=True)[1].astype(np.int64)
 
 
 def distinct_values(column: Floats) -> int:
@@ -107,8 +108,15 @@ def slope(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     dx, dy = np.where(seen, x - x_mean[..., None], 0.0), np.where(seen, y - y_mean[..., None], 0.0)
     spread = (dx * dx).sum(axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        slope = np.where((seen.sum(axis=-1) >= 2) & (spread > 0), (dx * dy).sum(axis=-1) / spread, np.nan)
-    return slope, y_mean - slope * x_mean
+        rise = np.where((seen.sum(axis=-1) >= 2) & (spread > 0), (dx * dy).sum(axis=-1) / spread, np.nan)
+    return rise, y_mean - rise * x_mean
+
+
+def name_rows(rows: Sequence[int] | Ints) -> str:
+    """`row 3` or `rows 3, 7, 9 and 4 more`, counted from 1."""
+    shown = ", ".join(str(int(row) + 1) for row in rows[:5])
+    more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+    return f"row{'s' if len(rows) > 1 else ''} {shown}{more}"
 
 
 def _positive(name: str, values: ArrayLike, like: ArrayLike) -> Floats:
@@ -126,10 +134,3 @@ def _positive(name: str, values: ArrayLike, like: ArrayLike) -> Floats:
         )
     column.flags.writeable = False
     return column
-
-
-def name_rows(rows: Sequence[int] | Ints) -> str:
-    """`row 3` or `rows 3, 7, 9 and 4 more`, counted from 1."""
-    shown = ", ".join(str(int(row) + 1) for row in rows[:5])
-    more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
-    return f"row{'s' if len(rows) > 1 else ''} {shown}{more}"

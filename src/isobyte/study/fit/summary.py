@@ -22,7 +22,10 @@ DRAW_TOLERANCE = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class FitSummary:
-    """The three fits of one design, their intervals by method, and the envelopes that gaps are made of."""
+    """The three fits of one design, their intervals by method, and the envelopes that gaps are made of.
+
+    `laws` are the surfaces that variable projection fits to the resampled studies, one per draw.
+    """
 
     runs: Runs
     varpro: VarproFit
@@ -30,6 +33,7 @@ class FitSummary:
     approach2: Approach2Fit
     intervals: dict[str, Intervals]
     envelopes: Envelopes
+    laws: Law
     resamples: str
     draws: int
     level: float
@@ -91,7 +95,7 @@ def fit_runs(runs: Runs, *, bootstrap: int = 1000, level: float = 0.9, seed: int
         "approach3": _law_intervals(approach3.law, laws3, cost, resamples, level),
         "approach2": {name: interval(*pair, level, resamples.df) for name, pair in two.items()},
     }
-    return FitSummary(runs, varpro, approach3, approach2, intervals, envelopes, resamples.kind, bootstrap, level)
+    return FitSummary(runs, varpro, approach3, approach2, intervals, envelopes, laws, resamples.kind, bootstrap, level)
 
 
 def strict(value: Any) -> Any:

@@ -13,7 +13,7 @@ from isobyte.study.fit.runs import Floats, Runs, name_rows
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The runs of a file, the rows left out on request (all columns, and `row` counted from 1), and remarks."""
+    """The runs of a file, the rows left out on request (named columns, and `row` from 1), and remarks."""
 
     runs: Runs
     excluded: list[dict[str, Any]]
@@ -60,7 +60,7 @@ def read_runs(
 
 
 def _without_worst(runs: Runs, columns: Mapping[str, Any], count: int, notes: list[str]) -> Table:
-    if not 0 <= count < len(runs):
+    if count and not 0 <= count < len(runs):
         raise UserError(f"cannot exclude {count} of {len(runs)} runs")
     order = np.argsort(runs.L, kind="stable")
     keep, drop = np.sort(order[: len(runs) - count]), np.sort(order[len(runs) - count :])
@@ -70,16 +70,15 @@ def _without_worst(runs: Runs, columns: Mapping[str, Any], count: int, notes: li
 
 def _columns(path: Path, wanted: list[str]) -> dict[str, list[Any]]:
     """The wanted columns as lists, None where a value is missing."""
-    import pyarrow as pa
-    import pyarrow.csv
-    import pyarrow.parquet
+    import pyarrow
+    from pyarrow import csv, parquet
 
     if not path.is_file():
         raise UserError("no such file", where=str(path))
     try:
-        parquet = path.suffix.lower() in (".parquet", ".pq")
-        table = pa.parquet.read_table(path) if parquet else pa.csv.read_csv(path)
-    except (pa.ArrowException, OSError) as error:
+        read = parquet.read_table if path.suffix.lower() in (".parquet", ".pq") else csv.read_csv
+        table = read(path)
+    except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"cannot be read: {reason}", where=str(path), how="give a CSV or Parquet file") from error
     for name in wanted:

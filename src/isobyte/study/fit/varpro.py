@@ -45,7 +45,7 @@ def fit_varpro(runs: Runs, *, weights: Floats | None = None, huber: float | None
     law = fit_draws(runs, runs.L[None], weights, huber=huber, starts=6).at(0)
     residuals = runs.L - law.loss(runs.N, runs.D)
     cost = fit_cost_map(runs)
-    return VarproFit(law, cost, residuals, float(np.sqrt(np.mean(residuals**2))), _warnings(law, cost))
+    return VarproFit(law, cost, residuals, float(np.sqrt(np.mean(residuals**2))), _warnings(runs, law, cost))
 
 
 def fit_draws(
@@ -210,15 +210,20 @@ def _dot(a: Floats, b: Floats) -> Floats:
     return np.einsum("rm,rm->r", *np.broadcast_arrays(a, b))
 
 
-def _warnings(law: Law, cost: CostMap) -> list[str]:
+def _warnings(runs: Runs, law: Law, cost: CostMap) -> list[str]:
     found = []
     for name in ("alpha", "beta"):
         value = getattr(law, name)
         if not BOX[0] * 1.001 < value < BOX[1] / 1.001:
             found.append(f"exponent-at-bound: {name} = {value:.3g} stands at the edge of the search")
-    for name in ("E", "A", "B"):
-        if getattr(law, name) == 0:
+    terms = {"E": law.E, "A": law.A * runs.N.min() ** -law.alpha, "B": law.B * runs.D.min() ** -law.beta}
+    for name, largest in terms.items():
+        if largest < 1e-9 * runs.L.min():
             found.append(f"zero-coefficient: the best {name} is 0; the runs do not identify it")
+    if np.ptp(np.log(runs.C)) < np.log(2):
+        found.append("one-budget: compute spans less than 2x; N and D cannot be told apart along one curve")
+    if np.ptp(np.log(runs.D / runs.N)) < np.log(2):
+        found.append("one-ratio: D / N spans less than 2x; N and D cannot be told apart along one curve")
     if cost.rms > 0.02:
         found.append(f"cost-map: C = kappa N^gamma D misses the achieved C by {cost.rms:.1%} (rms)")
     return found

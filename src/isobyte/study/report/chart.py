@@ -145,7 +145,7 @@ def linear_ticks(low: float, high: float, target: int = 8) -> list[tuple[float, 
 
 
 def closed(band: Band, axis: Axis) -> tuple[list[float], list[float], list[float]]:
-    """(x, low, high) of a band with unbounded ends cut off well outside the axis; points without a low end are dropped."""
+    """(x, low, high) of a band, unbounded ends cut off well outside the axis, points without a low end left out."""
     reach = (axis.low / 100, axis.high * 100) if axis.log else (axis.low - 1e3, axis.high + 1e3)
     cut = [
         (x, max(low, reach[0]), min(reach[1] if high is None else high, reach[1]))

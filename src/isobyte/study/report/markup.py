@@ -6,6 +6,14 @@ from html import escape
 from typing import Any
 from urllib.parse import quote
 
+from isobyte.study import words
+
+LARGE = 1e6
+"""Settings from here on are written as powers of ten."""
+
+LONGEST = 160
+"""Characters of a setting that are shown."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -22,9 +30,7 @@ def stacked(value: str, interval: str, sort: float | None = None) -> Cell:
     return Cell(sort=sort, html=escape(value) + below)
 
 
-def table(
-    columns: Sequence[str], rows: Iterable[Sequence[str | Cell]], *, caption: str, sortable: bool = False
-) -> str:
+def table(columns: Sequence[str], rows: Iterable[Sequence[str | Cell]], *, caption: str, sortable: bool = False) -> str:
     """A table in a box of its own that scrolls sideways where the screen is narrow; empty without rows.
 
     The first column heads its row. Columns of numbers are aligned to the right, with their headings.
@@ -41,8 +47,8 @@ def table(
     body = "\n".join(f"<tr>{_cells(row, numeric)}</tr>" for row in filled)
     kind = ' class="sortable"' if sortable else ""
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table{kind}>'
-        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
+        f'<div class="table"><p class="caption">{escape(caption)}</p><div class="scroll" tabindex="0" role="region" '
+        f'aria-label="{escape(caption)}"><table{kind}><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div></div>'
     )
 
 
@@ -91,11 +97,14 @@ def flatten(value: Any, prefix: str = "") -> dict[str, str]:
     if isinstance(value, list | tuple):
         if any(isinstance(part, dict) for part in value):
             return flatten({str(k): part for k, part in enumerate(value)}, prefix)
-        return {prefix: ", ".join(_text(part) for part in value)}
+        return {prefix: _text(", ".join(_text(part) for part in value))}
     return {} if value is None else {prefix: _text(value)}
 
 
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return words.compact(value) if abs(value) >= LARGE else f"{value:.6g}"
+    text = str(value)
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -9,7 +9,7 @@ from isobyte.study.report.palette import GRID, INK, MUTED
 
 SYMBOLS = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "triangle-down": "v", "cross": "P",
            "star": "*", "hexagon": "h"}  # fmt: skip
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.labelsize": 9,
     "xtick.labelsize": 8,

@@ -29,12 +29,14 @@
     }
   }
 
-  let width = 0;
-  new ResizeObserver(([entry]) => {
-    if (entry.contentRect.width === width) return;
-    width = entry.contentRect.width;
+  drawAll();
+  const main = document.querySelector("main");
+  let width = main.clientWidth;
+  new ResizeObserver(() => {
+    if (main.clientWidth === width) return;
+    width = main.clientWidth;
     drawAll();
-  }).observe(document.querySelector("main"));
+  }).observe(main);
   for (const moment of ["beforeprint", "afterprint"]) {
     window.addEventListener(moment, () => Object.keys(charts).forEach((id) => Plotly.Plots.resize(id)));
   }

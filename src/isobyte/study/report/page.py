@@ -9,7 +9,6 @@ from typing import Any
 from isobyte.study import words
 from isobyte.study.report import records, tables
 from isobyte.study.report.chart import Figure
-from isobyte.study.report.figures import reference
 from isobyte.study.report.legend import figure_html
 from isobyte.study.report.markup import definitions, flatten, paragraph, section
 from isobyte.study.report.plotly_chart import plotly_figure
@@ -25,7 +24,9 @@ def render_page(analysis: Analysis, rows: list[dict[str, Any]], figures: list[Fi
     from plotly.offline import get_plotlyjs
 
     charts = {f"{figure.name}-{k}": plotly_figure(c) for figure in figures for k, c in enumerate(figure.charts)}
-    body = "\n".join(part for part in _body(analysis, rows, {figure.name: figure for figure in figures}, prefix) if part)
+    body = "\n".join(
+        part for part in _body(analysis, rows, {figure.name: figure for figure in figures}, prefix) if part
+    )
     return Template(_asset("template.html")).substitute(
         title=escape(f"{_name(analysis)}: isobyte study"),
         style=_asset("style.css"),
@@ -44,9 +45,7 @@ def _name(analysis: Analysis) -> str:
     return str(analysis["study"].get("name") or "study")
 
 
-def _body(
-    analysis: Analysis, rows: list[dict[str, Any]], figures: dict[str, Figure], prefix: str
-) -> list[str]:
+def _body(analysis: Analysis, rows: list[dict[str, Any]], figures: dict[str, Figure], prefix: str) -> list[str]:
     sections = {
         "isoflop": ("IsoFLOP curves", _isoflop(analysis, figures["isoflop"], prefix)),
         "envelope": ("Loss against compute", [figure_html(figures["envelope"])]),
@@ -57,7 +56,7 @@ def _body(
         "settings": ("Settings", [records.settings_table(analysis), records.decisions_table(analysis)]),
         "runs": ("Runs", [records.runs_table(rows, prefix), _files()]),
         "machine": ("Text, machine, versions", _machine(analysis)),
-        "reading": ("How to read this", [READING]),
+        "reading": ("How to read this", [_asset("reading.html")]),
     }
     kept = {key: value for key, value in sections.items() if any(value[1])}
     return [_header(analysis, kept), *(section(key, title, *parts) for key, (title, parts) in kept.items())]
@@ -80,27 +79,39 @@ def _summary(analysis: Analysis) -> str:
     budgets = sorted({entry["budget"] for design in designs for entry in design["budgets"]})
     parts = [words.count(len(designs), "design")]
     if budgets:
-        ends = words.compact(budgets[0]) if len(budgets) == 1 else f"{words.compact(budgets[0])} to {words.compact(budgets[-1])}"
+        ends = (
+            words.compact(budgets[0])
+            if len(budgets) == 1
+            else f"{words.compact(budgets[0])} to {words.compact(budgets[-1])}"
+        )
         parts.append(f"{words.count(len(budgets), 'budget')} ({ends} FLOPs)")
-    total = f"{done:,} of {words.count(runs['total'], 'run')} finished" if done < runs["total"] else words.count(done, "run")
+    total = (
+        f"{done:,} of {words.count(runs['total'], 'run')} finished"
+        if done < runs["total"]
+        else words.count(done, "run")
+    )
     parts += [total, f"{words.scientific(runs['flops'])} training FLOPs"]
     seconds = analysis["study"].get("wall_seconds")
     return ", ".join(parts + ([words.duration(seconds)] if seconds else [])) + "."
 
 
 def _cards(analysis: Analysis) -> str:
-    cards = []
-    for found in analysis["comparisons"]:
-        summary = found["summary"]
-        value = summary["value"] or "unknown"
-        interval = f" <small>{escape(summary['interval'])}</small>" if summary.get("interval") else ""
-        tag = ' <span class="tag caution">extrapolated</span>' if summary.get("extrapolated") else ""
-        cards.append(
-            f'<div class="card"><h3>{escape(summary["title"])}</h3><p class="value">{escape(value)}{interval}</p>'
-            f'<p class="what">the compute of {escape(found["b"])}{tag}</p>'
-            f"{paragraph(summary['text'])}{paragraph(summary['parity'])}</div>"
-        )
-    return f'<div class="cards">{"".join(cards)}</div>' if cards else ""
+    cards = "".join(_card(found) for found in analysis["comparisons"])
+    return f'<div class="cards">{cards}</div>' if cards else ""
+
+
+def _card(found: dict[str, Any]) -> str:
+    summary = found["summary"]
+    title = f"<h3>{escape(summary['title'])}</h3>"
+    if summary["value"] is None:
+        return f'<div class="card">{title}{paragraph(summary["text"])}</div>'
+    interval = f" <small>{escape(summary['interval'])}</small>" if summary["interval"] else ""
+    tag = ' <span class="tag caution">extrapolated</span>' if summary["extrapolated"] else ""
+    return (
+        f'<div class="card">{title}<p class="value">{escape(summary["value"])}{interval}</p>'
+        f'<p class="what">the compute of {escape(found["b"])}{tag}</p>'
+        f"{paragraph(summary['text'])}{paragraph(summary['parity'], 'parity')}</div>"
+    )
 
 
 def _warning_line(analysis: Analysis) -> str:
@@ -111,23 +122,22 @@ def _warning_line(analysis: Analysis) -> str:
 
 def _isoflop(analysis: Analysis, figure: Figure, prefix: str) -> list[str]:
     text = (
-        "Each curve is one budget of compute spent on models of different sizes. A design is measured well where its curve "
-        "has a minimum inside the grid; the diamond is the vertex of the parabola through the runs."
+        "Each curve is one budget of compute spent on models of different sizes. A design is measured well where "
+        "its curve has a minimum inside the grid; the diamond is the vertex of the parabola through the runs."
     )
     return [paragraph(text) if figure.charts else "", figure_html(figure), tables.optima_table(analysis, prefix)]
 
 
 def _gap(analysis: Analysis, figure: Figure) -> list[str]:
     comparisons = analysis["comparisons"]
-    if not comparisons:
-        return []
     text = (
-        "The efficiency gap is the compute that the first design needs over what the second needs for the same BPB. The dot is "
-        "the lowest BPB that both reach inside their range. The shaded band is the interval; dashed parts are extrapolated."
+        "The efficiency gap is the compute that the first design needs over what the second needs for the same "
+        "BPB. The dot is the lowest BPB that both reach inside their range. The shaded band is the interval; "
+        "dashed parts are extrapolated."
     )
     detail = "".join(tables.gap_table(found) for found in comparisons) + tables.equal_compute_table(analysis)
     return [
-        paragraph(text),
+        paragraph(text) if figure.charts else "",
         figure_html(figure),
         tables.parity_table(analysis),
         f"<details><summary>Gaps by BPB, and BPB at equal compute</summary>{detail}</details>" if detail else "",
@@ -142,8 +152,9 @@ def _optimal(analysis: Analysis, figure: Figure) -> list[str]:
 def _conventions(analysis: Analysis) -> list[str]:
     found = tables.conventions_tables(analysis)
     text = (
-        "Codebases count the FLOPs of one and the same run up to twice as high or as low. Here every matrix product is counted, "
-        "attention at its useful mean context, forward times three. The rows below fit the same runs again under other rules."
+        "Codebases differ by up to a factor of two in the FLOPs they count for the same run. Here every matrix "
+        "product is counted, attention at its useful mean context, and the forward pass times three. The rows "
+        "below fit the same runs again under other rules."
     )
     return [paragraph(text), found] if found else []
 
@@ -152,10 +163,9 @@ def _warnings(analysis: Analysis) -> str:
     items = []
     for warning in analysis["warnings"]:
         kind = warning["severity"]
-        where = f'<span class="where">{escape(warning["design"])}</span> ' if warning["design"] else ""
-        items.append(
-            f'<li><span><span class="tag {TAG[kind]}">{kind}</span></span><span>{where}{escape(warning["text"])}</span></li>'
-        )
+        where = f'<span class="where">{escape(", ".join(warning["designs"]))}</span> '
+        tag = f'<span><span class="tag {TAG[kind]}">{kind}</span></span>'
+        items.append(f"<li>{tag}<span>{where}{escape(warning['text'])}</span></li>")
     return f'<ul class="warnings">{"".join(items)}</ul>' if items else paragraph("None.")
 
 
@@ -167,24 +177,11 @@ def _machine(analysis: Analysis) -> list[str]:
     study = analysis["study"]
     names = ("corpus", "heldout_bytes", "evaluate", "seeds", "machine", "versions", "packing", "hash")
     facts = {key: value for name in names for key, value in flatten(study.get(name), name).items()}
-    rates = [(f"{name} on the held-out text", f"{words.bpb(rate)} bits per byte") for name, rate in reference(analysis).items()]
+    rates = [
+        (f"{name} on the held-out text", f"{words.bpb(rate)} bits per byte")
+        for name, rate in analysis["reference"].items()
+    ]
     kept = [(key.replace("_", " "), value) for key, value in facts.items() if ".reference." not in key]
     options = analysis["options"]
     fitted = [("intervals", f"{options['level']:.0%}, {options['bootstrap']:,} draws, seed {options['seed']}")]
     return [definitions(kept + rates + fitted)]
-
-
-READING = """<ul>
-<li><b>BPB</b>, bits per byte: how many bits the model needs for a byte of raw UTF-8 text it has not seen. It has the same meaning for
-bytes and BPE. Autoregressive values are exact; masked-diffusion values are upper bounds, and are marked so.</li>
-<li><b>C</b>: training FLOPs as achieved, exact matrix products. <b>N</b>: parameters without embeddings and output head
-(<b>N_total</b> with them). <b>D</b>: training data in bytes.</li>
-<li><b>Efficiency gap</b>: a value of 2 means that the first design needs twice the compute of the second for the same BPB.</li>
-<li><b>Intervals</b>, in square brackets, come from refitting resampled studies. They cover noise between runs. They do not cover
-another text, another tuning or another family of models.</li>
-<li><b>Extrapolated</b> numbers lie outside the compute that was measured and depend on the form that is assumed there. The parity table
-gives the same number under several forms: where these disagree, the parity compute is not known.</li>
-<li><b>± </b>of a run is the standard error of its estimator. The error from the choice of the held-out text is larger, but it is common to all
-designs and nearly cancels in comparisons.</li>
-<li>On a plot, point at a marker for its numbers; on a wide screen drag to zoom and double-click to go back.</li>
-</ul>"""

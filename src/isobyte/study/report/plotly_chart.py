@@ -45,6 +45,7 @@ def _axis(axis: Axis) -> dict[str, Any]:
         "tickvals": [value for value, _ in ticks],
         "ticktext": [text for _, text in ticks],
         "tickangle": 0,
+        "automargin": True,
         "ticks": "outside",
         "ticklen": 4,
         "tickcolor": GRID,
@@ -102,5 +103,5 @@ def _level_name(level: Level, y: Axis) -> dict[str, Any]:
     anchor = "top" if level.below else "bottom"
     return {
         "xref": "paper", "x": 1, "xanchor": "right", "y": place, "yanchor": anchor, "text": level.label,
-        "showarrow": False, "borderpad": 1, "font": {"size": 11, "color": MUTED},
+        "showarrow": False, "borderpad": 1, "bgcolor": "rgba(255,255,255,0.7)", "font": {"size": 11, "color": MUTED},
     }  # fmt: skip

@@ -10,6 +10,8 @@ from isobyte.study.report.markup import Cell, flatten, link, paragraph, table
 Analysis = dict[str, Any]
 Row = dict[str, Any]
 
+CAPTION = "One row per run; the size leads to its folder, ± is the standard error of the estimator"
+
 SHOWN = 500
 """Runs on the page at most; `runs.csv` has them all."""
 
@@ -44,21 +46,23 @@ def decisions_table(analysis: Analysis) -> str:
 
 
 def runs_table(rows: list[Row], prefix: str) -> str:
-    """All runs, or of very many the best of each design and budget; `prefix` leads from the page to the study's folder."""
+    """All runs, or the best of very many; `prefix` leads from the page to the study's folder."""
     if not rows:
         return ""
     chosen = choose(rows)
-    columns = ["Design", "Budget", "Size", "Seed", "N", "N_total", "D, bytes", "C, FLOPs", "BPB", "±", "Kind",
-               "Epochs", "lr", "Batch", "Window", "Steps", "Time", "FLOP/s", "State", "Folder"]  # fmt: skip
-    body = table(columns, [_run(row, prefix) for row in chosen], caption="Runs", sortable=True)
+    columns = ["Design", "Budget", "Size", "Seed", "State", "BPB", "±", "Kind", "N", "N_total", "D, bytes", "C, FLOPs",
+               "Epochs", "lr", "Batch", "Window", "Steps", "Time", "FLOP/s"]  # fmt: skip
+    body = table(columns, [_run(row, prefix) for row in chosen], caption=CAPTION, sortable=True)
     if len(chosen) == len(rows):
         return body
-    text = f"{len(chosen):,} of {len(rows):,} runs are shown: those that failed, and the best of each design and budget. "
+    text = (
+        f"{len(chosen):,} of {len(rows):,} runs are shown: those that failed, and the best of each design and budget. "
+    )
     return paragraph(text + "All of them are in runs.csv.") + body
 
 
 def choose(rows: list[Row]) -> list[Row]:
-    """At most `SHOWN` rows, in the order of design and budget: failed ones (a fifth at most), then by rank in their budget."""
+    """At most `SHOWN` rows in their order: failed ones (a fifth at most), then the best of each design and budget."""
     if len(rows) <= SHOWN:
         return rows
     failed = [k for k, row in enumerate(rows) if row.get("state") in ("failed", "crashed")][: SHOWN // 5]
@@ -67,9 +71,7 @@ def choose(rows: list[Row]) -> list[Row]:
         if row.get("bpb") is not None:
             groups.setdefault((row["design"], row["budget"]), []).append(k)
     ranked = [
-        (rank, k)
-        for group in groups.values()
-        for rank, k in enumerate(sorted(group, key=lambda k: rows[k]["bpb"]))
+        (rank, k) for group in groups.values() for rank, k in enumerate(sorted(group, key=lambda k: rows[k]["bpb"]))
     ]
     best = [k for _, k in sorted(ranked)]
     kept = list(dict.fromkeys([*failed, *best]))[:SHOWN]
@@ -77,24 +79,22 @@ def choose(rows: list[Row]) -> list[Row]:
 
 
 def _run(row: Row, prefix: str) -> list[str | Cell]:
-    state = str(row.get("state") or "unknown")
-    error = f": {row['error']}" if row.get("error") else ""
+    state, size = str(row.get("state") or "unknown"), str(row.get("size"))
     return [
         str(row.get("design")),
         _sized(row, "budget", words.compact),
-        str(row.get("size")),
+        Cell(html=link(f"{prefix}{row['folder']}/", size)) if row.get("folder") else size,
         _sized(row, "seed", str),
-        *(_sized(row, key, words.scientific) for key in ("N", "N_total", "data_bytes", "flops")),
+        f"{state}: {row['error']}" if row.get("error") else state,
         _sized(row, "bpb", lambda v: f"{v:.4f}"),
-        _sized(row, "stderr", lambda v: f"{v:.4f}"),
+        _sized(row, "stderr", lambda v: f"{v:.4f}" if v else "0"),
         str(row.get("kind") or words.UNKNOWN),
+        *(_sized(row, key, words.scientific) for key in ("N", "N_total", "data_bytes", "flops")),
         _sized(row, "epochs", words.significant),
         _sized(row, "lr", lambda v: f"{v:.3g}"),
         *(_sized(row, key, lambda v: f"{v:,}") for key in ("batch", "window", "steps")),
         _sized(row, "wall_seconds", words.duration),
         _sized(row, "flops_per_second", words.scientific),
-        Cell(state + error),
-        Cell(html=link(f"{prefix}{row['folder']}/", Path(str(row["folder"])).name)) if row.get("folder") else "",
     ]
 
 

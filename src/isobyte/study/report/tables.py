@@ -5,12 +5,19 @@ from typing import Any
 
 from isobyte.study import words
 from isobyte.study.report.markup import Cell, link, stacked, table
-from isobyte.study.sentences import SHORT_FORM
 
 Analysis = dict[str, Any]
 
 METHODS = {"varpro": "variable projection", "approach3": "Approach 3", "approach2": "Approach 2 (parabolas)"}
 GREEK = {"E": "E, BPB", "alpha": "α", "beta": "β", "a": "a (N* ~ Cᵃ)", "b": "b (D* ~ Cᵇ)"}
+FORMS = {
+    "law": "Fitted surface",
+    "power": "Power law",
+    "offset": "Power law, free offset",
+    "offset-law": "Power law, surface's offset",
+}
+"""Forms of the loss envelope, as a reader knows them."""
+
 SHARED_LOSSES = 5
 """Rows of a gap table: losses inside both ranges, evenly spread."""
 
@@ -25,7 +32,15 @@ def fits_table(analysis: Analysis) -> str:
                 continue
             cells = [_with_interval(fitted, key) for key in GREEK]
             rms = fitted.get("rms")
-            rows.append([design["name"], name, *cells, Cell(words.significant(rms, 2), rms or 0.0), Cell(str(fitted["n"]), fitted["n"])])
+            rows.append(
+                [
+                    design["name"],
+                    name,
+                    *cells,
+                    Cell(words.significant(rms, 2), rms or 0.0),
+                    Cell(str(fitted["n"]), fitted["n"]),
+                ]
+            )
     caption = f"Fitted laws, with intervals at {analysis['options']['level']:.0%}"
     return table(["Design", "Method", *GREEK.values(), "rms, BPB", "Runs"], rows, caption=caption)
 
@@ -33,7 +48,7 @@ def fits_table(analysis: Analysis) -> str:
 def _with_interval(fitted: dict[str, Any], key: str) -> Cell:
     if fitted.get(key) is None:
         return Cell(words.UNKNOWN)
-    low, high = (fitted["intervals"].get(key) or (None, None))
+    low, high = fitted["intervals"].get(key) or (None, None)
     return stacked(words.significant(fitted[key]), words.span(low, high), fitted[key])
 
 
@@ -46,14 +61,30 @@ def optima_table(analysis: Analysis, prefix: str) -> str:
             *(Cell(words.scientific(entry["optimum"][name]), entry["optimum"][name]) for name in ("C", "N", "D")),
             _number(entry["optimum"]["D"] / entry["optimum"]["N"]),
             Cell(words.bpb(entry["optimum"]["L"]), entry["optimum"]["L"]),
-            Cell(html=link(f"{prefix}{entry['best']['folder']}/", f"{entry['best']['size']}, {words.bpb(entry['best']['bpb'])}")),
+            Cell(
+                html=link(
+                    f"{prefix}{entry['best']['folder']}/", f"{entry['best']['size']}, {words.bpb(entry['best']['bpb'])}"
+                )
+            ),
             _shape(entry["minimum"]),
             *(Cell(words.bpb(entry["minimum"][side]), entry["minimum"][side]) for side in ("rise_left", "rise_right")),
         ]
         for design in analysis["designs"]
         for entry in design["budgets"]
     ]
-    columns = ["Design", "Budget", "C*", "N*", "D*, bytes", "D*/N*", "BPB*", "Best run", "Shape", "+ at smallest", "+ at largest"]
+    columns = [
+        "Design",
+        "Budget",
+        "C*",
+        "N*",
+        "D*, bytes",
+        "D*/N*",
+        "BPB*",
+        "Best run",
+        "Shape",
+        "+ at smallest",
+        "+ at largest",
+    ]
     caption = "Optimum of every budget: the vertex of its parabola, or the best run where there is none"
     return table(columns, rows, caption=caption, sortable=True)
 
@@ -106,8 +137,10 @@ def parity_table(analysis: Analysis) -> str:
         ]
         for comparison in compared
     ]
-    forms = [f"By {SHORT_FORM[found['form']]}" for found in compared[0]["parity"]] if compared else []
-    caption = "Parity: the compute at which the two meet, by form of the loss envelope; beside 'never' the share of draws that meet"
+    forms = [FORMS[found["form"]] for found in compared[0]["parity"]] if compared else []
+    caption = (
+        "Parity: the compute at which the two meet, by form of the loss envelope; under 'never' the draws that meet"
+    )
     return table(["Designs", *forms, "Ahead in the end"], rows, caption=caption)
 
 
@@ -166,13 +199,20 @@ def _convention_costs(analysis: Analysis) -> str:
         cost = design["cost"]
         if cost and cost.get("flops_by_convention"):
             exact = cost["flops"]
-            ratios = (value / exact for value in cost["flops_by_convention"].values())
-            rows.append([design["name"], str(cost["size"]), Cell(words.scientific(exact), exact), *map(_number, ratios)])
+            ratios = [value / exact for name, value in cost["flops_by_convention"].items() if name != "exact"]
+            rows.append(
+                [design["name"], str(cost["size"]), Cell(words.scientific(exact), exact), *map(_number, ratios)]
+            )
     if not rows:
         return ""
-    names = next(d["cost"]["flops_by_convention"] for d in analysis["designs"] if d["cost"] and d["cost"].get("flops_by_convention"))
+    counted = next(
+        d["cost"]["flops_by_convention"] for d in analysis["designs"] if (d["cost"] or {}).get("flops_by_convention")
+    )
+    names = [name for name in counted if name != "exact"]
     columns = ["Design", "Size", "C exact", *(f"{name} / exact" for name in names)]
-    return table(columns, rows, caption="Training FLOPs of the best run at the largest budget, by convention over exact")
+    return table(
+        columns, rows, caption="Training FLOPs of the best run at the largest budget, by convention over exact"
+    )
 
 
 def _breakdown(analysis: Analysis) -> str:
@@ -184,7 +224,11 @@ def _breakdown(analysis: Analysis) -> str:
     for name, cost in chosen:
         forward = sum(value for part, value in cost["breakdown"].items() if part != "attention_executed")
         shares = [cost["breakdown"].get(part, 0.0) / forward if forward else 0.0 for part in parts]
-        rows.append([name, str(cost["size"]), Cell(words.scientific(forward), forward), *(Cell(f"{s:.1%}", s) for s in shares)])
+        rows.append(
+            [name, str(cost["size"]), Cell(words.scientific(forward), forward), *(Cell(f"{s:.1%}", s) for s in shares)]
+        )
     columns = ["Design", "Size", "Forward, FLOPs per window", *(part.replace("_", " ") for part in parts)]
-    caption = "Where the forward FLOPs of these runs go; 'attention executed' is what a kernel without the mask would do"
+    caption = (
+        "Where the forward FLOPs of these runs go; 'attention executed' is what a kernel without the mask would do"
+    )
     return table(columns, rows, caption=caption)

@@ -1,0 +1,139 @@
+"""A block's two halves for small networks on a CPU, forward and backward written out.
+
+There a step is bound by memory traffic and by the number of calls as much as by its matrix products. Either side of
+attention, a block here is one autograd function: no concatenation, rotation as one complex product, buffers used
+again once their values are spent. The mathematics is that of `layers`, to rounding, and so are the matrix products.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def suits(x: Tensor) -> bool:
+    """Whether the fused halves serve `x`; a compiler fuses better, and autocast chooses types operation by operation."""
+    return x.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
+
+
+def to_heads(
+    x_BTD: Tensor, gain_D: Tensor, eps: float, qkv_weight: Tensor, rotation: tuple[Tensor, Tensor], heads: int, kv_heads: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Norm, product and rotation: q [B, H, T, d], k and v [B, H_kv, T, d].
+
+    The two coordinates that turn together, i and i + d/2 in the weights, come out side by side in q and k alike,
+    which leaves q k as it is.
+    """
+    cos, sin = (part.squeeze(-2).to(x_BTD.dtype) for part in rotation)
+    return _ToHeads.apply(x_BTD, gain_D, eps, qkv_weight, torch.complex(cos, sin), heads, kv_heads)
+
+
+def from_heads(
+    x_BTD: Tensor,
+    mixed_BHTd: Tensor,
+    out_weight: Tensor,
+    gain_D: Tensor,
+    eps: float,
+    gate_up_weight: Tensor,
+    down_weight: Tensor,
+) -> Tensor:
+    """Attention's output product, then norm and SwiGLU, each added to its input: [B, T, D]."""
+    return _FromHeads.apply(x_BTD, mixed_BHTd, out_weight, gain_D, eps, gate_up_weight, down_weight)
+
+
+class _ToHeads(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, gain: Tensor, eps: float, weight: Tensor, turns: Tensor, heads: int, kv_heads: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        rotated = heads + kv_heads
+        normed, scale = _normalise(x.flatten(0, 1), eps)
+        weight = _swap(weight, rotated, 2, turns.shape[-1])
+        qkv = torch.mm(normed * gain, weight.t()).view(*x.shape[:2], rotated + kv_heads, -1).transpose(1, 2)
+        qk = qkv.new_empty(qkv[:, :rotated].shape)
+        torch.mul(_complex(qkv[:, :rotated]), turns, out=_complex(qk))
+        ctx.save_for_backward(normed, scale, gain, weight, turns)
+        return qk[:, :heads], qk[:, heads:], qkv[:, rotated:].contiguous()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dq: Tensor, dk: Tensor, dv: Tensor) -> tuple[Tensor | None, ...]:
+        normed, scale, gain, weight, turns = ctx.saved_tensors
+        batch, heads, length, head_dim = dq.shape
+        rotated = heads + dk.shape[1]
+        dqkv = dq.new_empty(batch, length, rotated + dv.shape[1], head_dim)
+        by_head, back = dqkv.transpose(1, 2), turns.conj().resolve_conj()
+        torch.mul(_complex(dq), back, out=_complex(by_head[:, :heads]))
+        torch.mul(_complex(dk), back, out=_complex(by_head[:, heads:rotated]))
+        by_head[:, rotated:] = dv
+        dqkv = dqkv.view(len(normed), -1)
+        dweight = torch.mm(dqkv.t(), normed).mul_(gain)
+        dx, dgain = _normalise_backward(torch.mm(dqkv, weight), normed, scale, gain)
+        return dx.view(batch, length, -1), dgain, None, _swap(dweight, rotated, head_dim // 2, 2), None, None, None
+
+
+class _FromHeads(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, mixed: Tensor, out: Tensor, gain: Tensor, eps: float, gate_up: Tensor, down: Tensor
+    ) -> Tensor:
+        heads = mixed.transpose(1, 2).reshape(-1, x.shape[-1])
+        ctx.heads = mixed.shape[1]
+        attended = torch.addmm(x.flatten(0, 1), heads, out.t())
+        normed, scale = _normalise(attended, eps)
+        both = torch.mm(normed * gain, gate_up.t())
+        gate, up = both.chunk(2, -1)
+        active = F.silu(gate)
+        hidden = active * up
+        ctx.save_for_backward(heads, out, normed, scale, gain, gate_up, down, both, active)
+        return torch.addmm(attended, hidden, down.t()).view_as(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy_BTD: Tensor) -> tuple[Tensor | None, ...]:
+        heads, out, normed, scale, gain, gate_up, down, both, active = ctx.saved_tensors
+        batch, length, width = dy_BTD.shape
+        dy = dy_BTD.reshape(-1, width)
+        gate, up = both.chunk(2, -1)
+        hidden = active * up
+        ddown = torch.mm(dy.t(), hidden)
+        dhidden = torch.mm(dy, down)
+  # from here on `both` turns into its own gradient, in the order that allows it
+        torch.mul(dhidden, up, out=hidden)
+        torch.ops.aten.silu_backward.grad_input(hidden, gate, grad_input=gate)
+        torch.mul(dhidden, active, out=up)
+        dgate_up = torch.mm(both.t(), normed).mul_(gain)
+        dx, dgain = _normalise_backward(torch.mm(both, gate_up), normed, scale, gain)
+        dx += dy
+        dmixed = torch.mm(dx, out).view(batch, length, ctx.heads, -1).transpose(1, 2)
+        return dx.view_as(dy_BTD), dmixed, torch.mm(dx.t(), heads), dgain, None, dgate_up, ddown
+
+
+def _normalise(x_ND: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """x over its root mean square, and the factor [N, 1]."""
+    norm = torch.linalg.vector_norm(x_ND, dim=-1, keepdim=True)
+    scale = norm.square_().mul_(1 / x_ND.shape[-1]).add_(eps).rsqrt_()
+    return x_ND * scale, scale
+
+
+def _normalise_backward(dy_ND: Tensor, normed_ND: Tensor, scale: Tensor, gain_D: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of x and of the gain of y = gain x / rms(x). Overwrites `dy_ND`."""
+    product = dy_ND * normed_ND
+    along = torch.mv(product, gain_D).mul_(-1 / len(gain_D))[:, None]
+    return dy_ND.mul_(gain_D).addcmul_(normed_ND, along).mul_(scale), product.sum(0)
+
+
+def _swap(weight: Tensor, heads: int, outer: int, inner: int) -> Tensor:
+    """The rows of the first `heads` heads, each read as [outer, inner], in the order of [inner, outer]."""
+    swapped = weight.clone()
+    rows = weight[: heads * outer * inner].view(heads, outer, inner, -1)
+    swapped[: heads * outer * inner].view(heads, inner, outer, -1).copy_(rows.transpose(1, 2))
+    return swapped
+
+
+def _complex(x: Tensor) -> Tensor:
+    """Neighbours along the last axis as the parts of complex numbers, without a copy where memory allows."""
+    x = x if x.stride(-1) == 1 else x.contiguous()
+    return torch.view_as_complex(x.unflatten(-1, (-1, 2)))

@@ -1,0 +1,68 @@
+"""The first losses of a tiny run per objective: a change of initialisation, noise, loss or optimiser shows.
+
+    python tests/golden/golden_run.py
+
+writes `losses/<objective>.txt` anew. Do so only in a change that is meant to alter training, and say why in LOG.md.
+"""
+
+from pathlib import Path
+
+import torch
+
+from isobyte.backbone.flat import FlatModel, initialise
+from isobyte.config.run import RunConfig
+from isobyte.random import generator
+from isobyte.train.optim import build_optimizer
+from isobyte.train.parallel import Ranks
+from isobyte.train.step import train_step
+
+LOSSES = Path(__file__).parent / "losses"
+OBJECTIVES = {
+    "ar": {"kind": "ar"},
+    "masked": {"kind": "masked"},
+    "masked-cosine-time": {
+        "kind": "masked",
+        "schedule": {"kind": "cosine"},
+        "time_conditioning": True,
+        "random_length": 0.3,
+    },
+}
+
+
+def golden_config(objective: str) -> RunConfig:
+    return RunConfig.model_validate(
+        {
+            "representation": {"kind": "bytes"},
+            "objective": OBJECTIVES[objective],
+            "backbone": {"layers": 2, "width": 32, "heads": 4, "kv_heads": 2, "tied": objective == "masked"},
+            "data": {},
+            "train": {"window": 24, "batch": 8, "steps": 12, "optimizer": {"lr": 0.02}, "micro_batch": 4, "seed": 5},
+        }
+    )
+
+
+def golden_losses(objective: str) -> list[float]:
+    """Nats per symbol of each step on symbols that repeat within their window."""
+    config = golden_config(objective)
+    train = config.train
+    model = FlatModel(config.backbone, 256, time_conditioning=config.objective.time_conditioning)
+    initialise(model, train.seed)
+    optimizer = build_optimizer(model, train.optimizer)
+    losses = []
+    for step in range(train.steps):
+        draw = generator(train.seed, "golden", step)
+        batch = draw.integers(0, 256, (train.batch, 6)).repeat(4, axis=1)[:, : train.window]
+        losses.append(train_step(config, model, model, optimizer, batch, step, Ranks()).loss.item())
+    return losses
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    LOSSES.mkdir(exist_ok=True)
+    for objective in OBJECTIVES:
+        text = "".join(f"{loss:.8f}\n" for loss in golden_losses(objective))
+        (LOSSES / f"{objective}.txt").write_text(text)
+
+
+if __name__ == "__main__":
+    main()
