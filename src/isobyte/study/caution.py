@@ -6,14 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from isobyte.study import words
-from isobyte.study.fit import FitSummary
 from isobyte.study.panel import Panel
 
 EPOCHS = 4.0
 """Up to about four passes, repeated text is worth nearly as much as new text (arXiv 2305.16264)."""
-
-BESIDE = 1.5
-"""An optimum this far beyond the sizes trained is told."""
 
 SEVERITY = ("problem", "caution", "note")
 
@@ -100,24 +96,11 @@ def _fits(panel: Panel) -> Iterator[Caution]:
     for method, fitted in fits.items():
         for text in fitted.warnings if fitted else ():
             yield _from_fit(panel.name, method, text)
-    if summary and not panel.no_envelope:
-        yield from _optimum_outside(panel.name, summary)
+    if summary and panel.no_envelope:
+        yield caution("problem", "no-envelope", panel.name, f"no loss against compute: {panel.no_envelope}")
     if summary and summary.resamples == "residual":
         text = "cells have one seed: the noise is taken from the residuals of the law"
         yield caution("note", "one-seed", panel.name, text)
-
-
-def _optimum_outside(design: str, summary: FitSummary) -> Iterator[Caution]:
-    """A surface whose optimum was never trained near: its envelope is extrapolated in size, if not in compute."""
-    runs = summary.runs
-    ends = [float(summary.varpro.law.optimum(C, summary.cost)[0]) for C in (runs.C.min(), runs.C.max())]
-    low, high = float(runs.N.min()), float(runs.N.max())
-    if min(ends) < low / BESIDE or max(ends) > high * BESIDE:
-        text = (
-            f"the fitted surface puts the optimal N at {words.scientific(ends[0])} to {words.scientific(ends[1])}, "
-            f"and the sizes trained are {words.scientific(low)} to {words.scientific(high)}"
-        )
-        yield caution("problem", "optimum-outside", design, text)
 
 
 def _from_fit(design: str, method: str, text: str) -> Caution:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from isobyte.errors import UserError
+from isobyte.study import words
 from isobyte.study.fit import (
     Approach2Fit,
     CostMap,
@@ -32,6 +33,9 @@ BEYOND = 100.0
 """Curves are continued to this many times the greatest compute of the study, marked as extrapolated."""
 
 POINTS_PER_DECADE = 12
+
+BESIDE = 2.0
+"""An optimum this many times outside the sizes trained is none."""
 
 NOTHING = 1e-6
 """A term of the surface below this share of the loss is none."""
@@ -66,11 +70,28 @@ class Panel:
         """Why there is no loss as a function of compute; None if there is one."""
         if self.summary is None:
             return self.problem
-        law, runs = self.summary.varpro.law, self.summary.runs
-        terms = float((law.A * runs.N**-law.alpha).max()), float((law.B * runs.D**-law.beta).max())
-        if min(terms) > NOTHING * float(runs.L.min()):
-            return None
-        return f"the best {'A' if terms[0] < terms[1] else 'B'} is 0, so its fitted surface has no optimal size"
+        return _without_optimum(self.summary) or _optimum_outside(self.summary)
+
+
+def _without_optimum(summary: FitSummary) -> str | None:
+    law, runs = summary.varpro.law, summary.runs
+    terms = float((law.A * runs.N**-law.alpha).max()), float((law.B * runs.D**-law.beta).max())
+    if min(terms) > NOTHING * float(runs.L.min()):
+        return None
+    return f"the best {'A' if terms[0] < terms[1] else 'B'} is 0, so its fitted surface has no optimal size"
+
+
+def _optimum_outside(summary: FitSummary) -> str | None:
+    """An optimum that was never trained near: its loss would be extrapolated in size, if not in compute."""
+    runs = summary.runs
+    ends = [float(summary.varpro.law.optimum(C, summary.cost)[0]) for C in (runs.C.min(), runs.C.max())]
+    low, high = float(runs.N.min()), float(runs.N.max())
+    if low / BESIDE <= min(ends) and max(ends) <= high * BESIDE:
+        return None
+    return (
+        f"its fitted surface puts the optimal N at {words.scientific(ends[0])} to {words.scientific(ends[1])}, "
+        f"and the sizes trained are {words.scientific(low)} to {words.scientific(high)}"
+    )
 
 
 def fit_panel(

@@ -52,8 +52,11 @@ def bpb(value: Number) -> str:
 
 
 def times(value: Number) -> str:
-    """A ratio of computes: `2.31×`."""
-    return f"{significant(value)}×" if value is not None and math.isfinite(value) else scientific(value)
+    """A ratio of computes: `2.31×`, or `4.35×10⁶ times`."""
+    if value is None or not math.isfinite(value):
+        return scientific(value)
+    text = significant(value)
+    return f"{text} times" if "×" in text else f"{text}×"
 
 
 def span(low: Number, high: Number, form=significant) -> str:

@@ -1,5 +1,6 @@
 """Where and how a run executes: nothing here is part of its identity."""
 
+import ctypes
 import os
 import platform
 import sys
@@ -35,11 +36,22 @@ class Runtime:
         )
 
     def apply(self) -> torch.device:
-        """Set threads and the denormal rule for this process and name its device."""
+        """Set threads, the denormal rule and the allocator for this process and name its device."""
         if self.threads:
             torch.set_num_threads(self.threads)
         torch.set_flush_denormal(True)
+        keep_freed_memory()
         return self.resolve_device()
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep freed buffers: by default it gives large ones back, and every step faults them in anew."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        trim_threshold, mmap_threshold, most, most_before_glibc_2_35 = -1, -3, 1 << 30, 1 << 25
+        mallopt(mmap_threshold, most_before_glibc_2_35)
+        mallopt(mmap_threshold, most)
+        mallopt(trim_threshold, most)
 
 
 def environment(device: torch.device) -> dict[str, Any]:

@@ -44,11 +44,16 @@ class Band:
 
 @dataclass(frozen=True)
 class Level:
-    """A horizontal line with its name on it; `below` puts the name under the line."""
+    """A horizontal line with its name on it, at the right end or `place` steps to the left of it."""
 
     y: float
     label: str
-    below: bool = False
+    place: int = 0
+
+    @property
+    def share(self) -> float:
+        """Where the name ends, as a share of the width."""
+        return 1.0 - 0.27 * self.place
 
 
 Mark = Line | Points | Band | Level

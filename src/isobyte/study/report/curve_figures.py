@@ -1,5 +1,6 @@
 """Loss, optimal parameters and optimal data against compute, all designs together."""
 
+import math
 from typing import Any
 
 from isobyte.study import words
@@ -39,12 +40,13 @@ def envelope_figure(analysis: Analysis, styles: dict[str, Style]) -> Figure:
 
 
 def _levels(shown: dict[str, float], y: tuple[float, float]) -> list[Mark]:
-    """Named lines; a name goes below its line where the next line above is too near."""
+    """Named lines; where they are close, the names step to the left."""
     marks: list[Mark] = []
-    order = sorted(shown, key=lambda name: shown[name])
-    for place, name in enumerate(order):
-        above = shown[order[place + 1]] if place + 1 < len(order) else float("inf")
-        marks.append(Level(shown[name], f"{name} {words.bpb(shown[name])}", above - shown[name] < 0.07 * (y[1] - y[0])))
+    place, last = 0, -math.inf
+    for name, rate in sorted(shown.items(), key=lambda item: item[1]):
+        place = (place + 1) % 4 if rate - last < 0.07 * (y[1] - y[0]) else 0
+        marks.append(Level(rate, f"{name} {words.bpb(rate)}", place))
+        last = rate
     return marks
 
 

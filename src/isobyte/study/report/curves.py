@@ -37,7 +37,7 @@ def optima(design: dict[str, Any], name: str, style: Style, say: Callable[[dict[
 
 def design_keys(designs: list[dict[str, Any]], styles: dict[str, Style]) -> list[Key]:
     keys = [Key(d["name"], styles[d["name"]].colour, styles[d["name"]].symbol) for d in designs]
-    return [*keys, Key("extrapolated", MUTED, dashed=True)]
+    return [*keys, Key("extrapolated", MUTED, dashed=True)] if any(d["optimal"] for d in designs) else keys
 
 
 def solid_and_dashed(curve: list[dict[str, Any]], x: str, y: str, colour: str) -> list[Mark]:

@@ -99,8 +99,8 @@ def _mark(ax: Any, mark: Mark, y: Axis) -> None:
         case Level():
             ax.axhline(mark.y, color=MUTED, linewidth=0.8, linestyle=":", zorder=1)
             ax.annotate(
-                mark.label, (1, mark.y), (-2, -2 if mark.below else 2), xycoords=("axes fraction", "data"),
-                textcoords="offset points", ha="right", va="top" if mark.below else "bottom", fontsize=7.5, color=MUTED,
+                mark.label, (mark.share, mark.y), (-2, 2), xycoords=("axes fraction", "data"),
+                textcoords="offset points", ha="right", va="bottom", fontsize=7.5, color=MUTED,
             )  # fmt: skip
 
 

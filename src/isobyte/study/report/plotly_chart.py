@@ -100,8 +100,7 @@ def _level_line(level: Level) -> dict[str, Any]:
 
 def _level_name(level: Level, y: Axis) -> dict[str, Any]:
     place = math.log10(level.y) if y.log else level.y
-    anchor = "top" if level.below else "bottom"
     return {
-        "xref": "paper", "x": 1, "xanchor": "right", "y": place, "yanchor": anchor, "text": level.label,
+        "xref": "paper", "x": level.share, "xanchor": "right", "y": place, "yanchor": "bottom", "text": level.label,
         "showarrow": False, "borderpad": 1, "bgcolor": "rgba(255,255,255,0.7)", "font": {"size": 11, "color": MUTED},
     }  # fmt: skip
