@@ -3,7 +3,7 @@
     python scripts/sweep.py quick --budget 3e11 --size w48 --out out/sweep --designs byte-ar bpe-ar \
         --grid window=64,128 batch=4,8 lr=3e-3,6e-3
 
-A setting's name is a path below a design's `tuning` (or `objective.` for the objective's own). Runs are those of a
+A setting's name is a path below a design's `tuning` (or `objective.` or `representation.` for theirs). Runs are those of a
 study at that budget and size, so what is done is not done again. Prints a table, best first, and writes sweep.json.
 """
 
@@ -27,7 +27,7 @@ def with_settings(design: DesignConfig, settings: dict[str, object]) -> DesignCo
     data = design.model_dump(mode="json")
     for path, value in settings.items():
         parts = path.split(".")
-        *parents, last = parts if parts[0] == "objective" else ["tuning", *parts]
+        *parents, last = parts if parts[0] in ("objective", "representation") else ["tuning", *parts]
         node = data
         for part in parents:
             node = node[part]

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isobyte.backbone.attention import ATTENTION
-from isobyte.backbone.layers import Block, RMSNorm, TimeEmbedding, rotation
+from isobyte.backbone.layers import Block, RMSNorm, Rotation, TimeEmbedding, rotation
 from isobyte.backbone.mask import MaskSpec
 from isobyte.config.backbone import FlatConfig
 
@@ -31,7 +31,7 @@ class FlatModel(nn.Module):
         self.head = None if shape.tied else nn.Linear(shape.width, vocab, bias=False)
         self.time = TimeEmbedding(shape.width) if time_conditioning else None
         self.film = nn.Linear(shape.width, 2 * shape.width, bias=False) if time_conditioning else None
-        self._rotation: tuple[tuple[int, str], tuple[Tensor, Tensor]] | None = None
+        self._rotation: tuple[tuple[int, str], Rotation] | None = None
 
     def forward(
         self,
@@ -59,7 +59,7 @@ class FlatModel(nn.Module):
             return self.head(h_BTD)
         return F.linear(h_BTD, self.embedding.weight[: self.vocab])
 
-    def _rotations(self, length: int, device: torch.device, positions_T: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _rotations(self, length: int, device: torch.device, positions_T: Tensor | None) -> Rotation:
         if positions_T is not None:
             return rotation(positions_T, self.shape.head_dim, self.shape.rope_base)
         key = (length, str(device))

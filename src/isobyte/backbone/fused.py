@@ -5,6 +5,7 @@ attention, a block here is one autograd function: no concatenation, rotation as 
 again once their values are spent. The mathematics is that of `layers`, to rounding, and so are the matrix products.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -14,20 +15,19 @@ from torch.autograd.function import once_differentiable
 
 
 def suits(x: Tensor) -> bool:
-    """Whether the fused halves serve `x`; a compiler fuses better, and autocast chooses types operation by operation."""
+    """Whether the fused halves serve `x`: a compiler fuses better, and autocast chooses types call by call."""
     return x.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
 
 
 def to_heads(
-    x_BTD: Tensor, gain_D: Tensor, eps: float, qkv_weight: Tensor, rotation: tuple[Tensor, Tensor], heads: int, kv_heads: int
+    x_BTD: Tensor, gain_D: Tensor, eps: float, qkv_weight: Tensor, turn: Tensor, heads: int, kv_heads: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Norm, product and rotation: q [B, H, T, d], k and v [B, H_kv, T, d].
 
     The two coordinates that turn together, i and i + d/2 in the weights, come out side by side in q and k alike,
     which leaves q k as it is.
     """
-    cos, sin = (part.squeeze(-2).to(x_BTD.dtype) for part in rotation)
-    return _ToHeads.apply(x_BTD, gain_D, eps, qkv_weight, torch.complex(cos, sin), heads, kv_heads)
+    return _ToHeads.apply(x_BTD, gain_D, eps, qkv_weight, turn, heads, kv_heads)
 
 
 def from_heads(
@@ -46,32 +46,35 @@ def from_heads(
 class _ToHeads(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, gain: Tensor, eps: float, weight: Tensor, turns: Tensor, heads: int, kv_heads: int
+        ctx: Any, x: Tensor, gain: Tensor, eps: float, weight: Tensor, turn: Tensor, heads: int, kv_heads: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         rotated = heads + kv_heads
         normed, scale = _normalise(x.flatten(0, 1), eps)
-        weight = _swap(weight, rotated, 2, turns.shape[-1])
+        weight = weight.index_select(0, _pair_order(rotated, kv_heads, 2 * turn.shape[-1])[0])
         qkv = torch.mm(normed * gain, weight.t()).view(*x.shape[:2], rotated + kv_heads, -1).transpose(1, 2)
         qk = qkv.new_empty(qkv[:, :rotated].shape)
-        torch.mul(_complex(qkv[:, :rotated]), turns, out=_complex(qk))
-        ctx.save_for_backward(normed, scale, gain, weight, turns)
+        torch.mul(_complex(qkv[:, :rotated]), turn, out=_complex(qk))
+        ctx.save_for_backward(normed, scale, gain, weight, turn)
         return qk[:, :heads], qk[:, heads:], qkv[:, rotated:].contiguous()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dq: Tensor, dk: Tensor, dv: Tensor) -> tuple[Tensor | None, ...]:
-        normed, scale, gain, weight, turns = ctx.saved_tensors
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] - torch types it without its arguments
+        ctx: Any, dq: Tensor, dk: Tensor, dv: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        normed, scale, gain, weight, turn = ctx.saved_tensors
         batch, heads, length, head_dim = dq.shape
         rotated = heads + dk.shape[1]
         dqkv = dq.new_empty(batch, length, rotated + dv.shape[1], head_dim)
-        by_head, back = dqkv.transpose(1, 2), turns.conj().resolve_conj()
+        by_head, back = dqkv.transpose(1, 2), turn.conj().resolve_conj()
         torch.mul(_complex(dq), back, out=_complex(by_head[:, :heads]))
         torch.mul(_complex(dk), back, out=_complex(by_head[:, heads:rotated]))
         by_head[:, rotated:] = dv
         dqkv = dqkv.view(len(normed), -1)
         dweight = torch.mm(dqkv.t(), normed).mul_(gain)
         dx, dgain = _normalise_backward(torch.mm(dqkv, weight), normed, scale, gain)
-        return dx.view(batch, length, -1), dgain, None, _swap(dweight, rotated, head_dim // 2, 2), None, None, None
+        inverse = _pair_order(rotated, dv.shape[1], head_dim)[1]
+        return dx.view(batch, length, -1), dgain, None, dweight.index_select(0, inverse), None, None, None
 
 
 class _FromHeads(torch.autograd.Function):
@@ -92,7 +95,9 @@ class _FromHeads(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dy_BTD: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] - torch types it without its arguments
+        ctx: Any, dy_BTD: Tensor
+    ) -> tuple[Tensor | None, ...]:
         heads, out, normed, scale, gain, gate_up, down, both, active = ctx.saved_tensors
         batch, length, width = dy_BTD.shape
         dy = dy_BTD.reshape(-1, width)
@@ -100,7 +105,7 @@ class _FromHeads(torch.autograd.Function):
         hidden = active * up
         ddown = torch.mm(dy.t(), hidden)
         dhidden = torch.mm(dy, down)
-  # from here on `both` turns into its own gradient, in the order that allows it
+        # from here on `both` turn into its own gradient, in the order that allows it
         torch.mul(dhidden, up, out=hidden)
         torch.ops.aten.silu_backward.grad_input(hidden, gate, grad_input=gate)
         torch.mul(dhidden, active, out=up)
@@ -121,19 +126,20 @@ def _normalise(x_ND: Tensor, eps: float) -> tuple[Tensor, Tensor]:
 def _normalise_backward(dy_ND: Tensor, normed_ND: Tensor, scale: Tensor, gain_D: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of x and of the gain of y = gain x / rms(x). Overwrites `dy_ND`."""
     product = dy_ND * normed_ND
-    along = torch.mv(product, gain_D).mul_(-1 / len(gain_D))[:, None]
-    return dy_ND.mul_(gain_D).addcmul_(normed_ND, along).mul_(scale), product.sum(0)
+    along = torch.mv(product, gain_D)[:, None]
+    return dy_ND.mul_(gain_D).addcmul_(normed_ND, along, value=-1 / len(gain_D)).mul_(scale), product.sum(0)
 
 
-def _swap(weight: Tensor, heads: int, outer: int, inner: int) -> Tensor:
-    """The rows of the first `heads` heads, each read as [outer, inner], in the order of [inner, outer]."""
-    swapped = weight.clone()
-    rows = weight[: heads * outer * inner].view(heads, outer, inner, -1)
-    swapped[: heads * outer * inner].view(heads, inner, outer, -1).copy_(rows.transpose(1, 2))
-    return swapped
+@lru_cache(maxsize=32)
+def _pair_order(rotated: int, kept: int, head_dim: int) -> tuple[Tensor, Tensor]:
+    """Rows of the qkv product with i and i + d/2 side by side in each of the `rotated` heads, and the way back."""
+    with torch.inference_mode(False):  # the cache outlives the call, and training may need it next
+        rows = torch.arange((rotated + kept) * head_dim).view(rotated + kept, 2, -1)
+        order = torch.cat((rows[:rotated].transpose(1, 2).flatten(), rows[rotated:].flatten()))
+        return order, order.argsort()
 
 
 def _complex(x: Tensor) -> Tensor:
     """Neighbours along the last axis as the parts of complex numbers, without a copy where memory allows."""
     x = x if x.stride(-1) == 1 else x.contiguous()
-    return torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+    return torch.view_as_complex(x.view(*x.shape[:-1], -1, 2))

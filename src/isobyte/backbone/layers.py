@@ -1,5 +1,7 @@
 """The parts of a transformer block."""
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,19 +11,26 @@ from isobyte.backbone.attention import Attention
 from isobyte.backbone.mask import MaskSpec
 from isobyte.config.backbone import FlatConfig
 
-Rotation = tuple[Tensor, Tensor]
+
+class Rotation(NamedTuple):
+    """Rotary positions: cosines and sines [T, 1, head_dim / 2], and both as one complex number [T, head_dim / 2]."""
+
+    cos: Tensor
+    sin: Tensor
+    turn: Tensor
 
 
 def rotation(positions_T: Tensor, head_dim: int, base: float) -> Rotation:
-    """Cosines and sines [T, 1, head_dim / 2] of rotary positions (arXiv 2104.09864)."""
+    """The rotation of each position (arXiv 2104.09864)."""
     frequency = base ** (-torch.arange(0, head_dim, 2, device=positions_T.device, dtype=torch.float32) / head_dim)
     angle = positions_T.float()[..., None] * frequency
-    return angle.cos()[..., None, :], angle.sin()[..., None, :]
+    cos, sin = angle.cos(), angle.sin()
+    return Rotation(cos[..., None, :], sin[..., None, :], torch.complex(cos, sin))
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     """Rotate x [B, T, H, head_dim]; the two halves of a head are the two coordinates, as in LLaMA checkpoints."""
-    cos, sin = (part.to(x.dtype) for part in rotation)
+    cos, sin = rotation.cos.to(x.dtype), rotation.sin.to(x.dtype)
     first, second = x.chunk(2, -1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
 
@@ -96,9 +105,7 @@ class Block(nn.Module):
 
     def _fused(self, x: Tensor, rotation: Rotation, mask: MaskSpec, attention: Attention) -> Tensor:
         norm, ffn_norm, heads = self.attention_norm, self.ffn_norm, self.attention
-        q, k, v = fused.to_heads(
-            x, norm.weight, norm.eps, heads.qkv.weight, rotation, heads.heads, heads.kv_heads
-        )
+        q, k, v = fused.to_heads(x, norm.weight, norm.eps, heads.qkv.weight, rotation.turn, heads.heads, heads.kv_heads)
         mixed = attention(q, k, v, mask)
         return fused.from_heads(
             x, mixed, heads.out.weight, ffn_norm.weight, ffn_norm.eps, self.ffn.gate_up.weight, self.ffn.down.weight

@@ -1,20 +1,11 @@
-"""A corpus: named documents in a fixed order, streamed, and a record of where they come from."""
+"""A corpus: its documents in a fixed order, streamed."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from isobyte.config import data as configs
-from isobyte.errors import UserError
+from isobyte.data.document import Document, Source
 from isobyte.representation.cut import cut, pieces
-
-Source = dict[str, Any]
-"""Plain JSON: `kind`, what and whose it is, `bytes` where known. It changes when the corpus does."""
-
-
-class Document(NamedTuple):
-    name: str
-    blocks: Iterable[bytes]
-    """Its bytes, in blocks of any size, to be read before the next document is asked for."""
 
 
 def documents(config: configs.Corpus) -> Iterator[Document]:
@@ -39,19 +30,6 @@ def _module(config: configs.Corpus) -> Any:
         case configs.SyntheticCorpus():
             from isobyte.data import synthetic as module
     return module
-
-
-def text_of(row: Mapping[str, Any], column: str, where: str) -> bytes:
-    """The bytes of a table row's column."""
-    if column not in row:
-        have = ", ".join(map(str, row))
-        raise UserError(f"no column {column!r}", where=where, how=f"set column to one of: {have}")
-    value = row[column]
-    if isinstance(value, str):
-        return value.encode("utf-8", "surrogatepass")
-    if isinstance(value, bytes):
-        return value
-    raise UserError(f"column {column!r} holds {type(value).__name__}, not text", where=where)
 
 
 def read(config: configs.DataConfig, piece_bytes: int) -> Iterator[bytes]:

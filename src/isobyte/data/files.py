@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from isobyte.config.data import FilesCorpus
-from isobyte.data.corpus import Document, Source, text_of
+from isobyte.data.document import Document, Source, text_of
 from isobyte.errors import UserError
 
 _BLOCK = 1 << 20

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from isobyte.config.data import HubCorpus
-from isobyte.data.corpus import Document, Source, text_of
+from isobyte.data.document import Document, Source, text_of
 from isobyte.errors import UserError
 
 

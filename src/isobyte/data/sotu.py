@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 
 from isobyte.config.data import SotuCorpus
-from isobyte.data.corpus import Document, Source
+from isobyte.data.document import Document, Source
 from isobyte.errors import UserError
 
 _SHA256 = "cfaded8d1ba4d620ef1f58fe3f97481e4a9273ea75673f4708f60adbf311a737"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from isobyte.config.data import StdlibCorpus
-from isobyte.data.corpus import Document, Source
+from isobyte.data.document import Document, Source
 from isobyte.errors import UserError
 
 _LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isobyte.config.data import SyntheticCorpus
-from isobyte.data.corpus import Document, Source
+from isobyte.data.document import Document, Source
 from isobyte.random import generator
 
 

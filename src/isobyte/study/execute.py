@@ -20,9 +20,12 @@ class Observer(Protocol):
 
 @dataclass
 class _State:
+    """What is known, what runs, and what is to run next; `waiting` is made anew whenever a run ends."""
+
     losses: dict[Cell, float | None]
     running: dict[int, PlannedRun] = field(default_factory=dict)
     crashed: set[Cell] = field(default_factory=set)
+    waiting: list[PlannedRun] = field(default_factory=list)
 
 
 def execute(study: StudyConfig, folder: StudyFolder, packing: Packing, observer: Observer) -> None:
@@ -32,19 +35,19 @@ def execute(study: StudyConfig, folder: StudyFolder, packing: Packing, observer:
     a checkpoint.
     """
     state = _State(dict(settle(study, folder)[1]))
-    if not _wanted(study, state):
+    state.waiting = _wanted(study, state)
+    if not state.waiting:
         return
     pool = Pool(packing.workers, packing.threads, packing.gpus)
     idle: set[int] = set()
     try:
-        while _wanted(study, state) or state.running:
-            for worker in sorted(idle):
-                waiting = _wanted(study, state)
-                if waiting:
-                    idle.discard(worker)
-                    _hand_out(pool, worker, waiting[0], folder, packing, state, observer)
+        while state.waiting or state.running:
+            for worker in sorted(idle)[: len(state.waiting)]:
+                idle.discard(worker)
+                _hand_out(pool, worker, state.waiting.pop(0), folder, packing, state, observer)
             event = pool.events.get()
-            _take(event, pool, folder, state, observer, idle)
+            if _take(event, pool, folder, state, observer, idle):
+                state.waiting = _wanted(study, state)
     finally:
         pool.close()
 
@@ -80,7 +83,10 @@ def _hand_out(
     pool.send(worker, job)
 
 
-def _take(event: Event, pool: Pool, folder: StudyFolder, state: _State, observer: Observer, idle: set[int]) -> None:
+def _take(
+    event: Event, pool: Pool, folder: StudyFolder, state: _State, observer: Observer, idle: set[int]
+) -> bool:
+    """Act on what a worker said; whether a run has ended."""
     run = state.running.get(event.worker)
     if event.kind == "ready":
         idle.add(event.worker)
@@ -88,21 +94,24 @@ def _take(event: Event, pool: Pool, folder: StudyFolder, state: _State, observer
         observer.progress(run, event.fields["flops"])
     elif event.kind in ("done", "failed", "crashed") and run is not None:
         _end(run, event, folder, state, observer)
-        del state.running[event.worker]
         idle.add(event.worker)
+        del state.running[event.worker]
+        return True
     elif event.kind == "died" and not pool.closing:
         idle.discard(event.worker)
-        if run is not None:
-            _end(run, event, folder, state, observer)
-            del state.running[event.worker]
-        elif event.fields["code"] != -9:
+        if run is None and event.fields["code"] != -9:
             code = event.fields["code"]
             raise RuntimeError(f"a worker died before it had a run (exit {code}); its messages stand above")
         pool.replace(event.worker)
+        if run is not None:
+            _end(run, event, folder, state, observer)
+            del state.running[event.worker]
+            return True
+    return False
 
 
 def _end(run: PlannedRun, event: Event, folder: StudyFolder, state: _State, observer: Observer) -> None:
-    """Record how a run ended. What failed for good counts as finished; what crashed is tried by the next `run` again."""
+    """Record how a run ended. What failed for good counts as finished; a crash is tried again by the next `run`."""
     run_folder = folder.run(run)
     if event.kind == "done":
         bpb = event.fields["result"]["likelihood"]["bpb"]

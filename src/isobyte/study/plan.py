@@ -161,8 +161,8 @@ def _parameters(size: str) -> int:
 
 
 def _around(centre: int, count: int, ladder: int) -> range:
-    """`count` consecutive rungs about `centre`, shifted to stay on the ladder."""
-    first = min(max(0, centre - count // 2), max(0, ladder - count))
+    """`count` consecutive rungs about `centre` (an even count leans to the larger), shifted to stay on the ladder."""
+    first = min(max(0, centre - (count - 1) // 2), max(0, ladder - count))
     return range(first, min(ladder, first + count))
 
 

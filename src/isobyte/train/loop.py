@@ -95,7 +95,7 @@ def _run_steps(
     totals = Totals(**state["totals"]) if state else Totals()
     first = state["step"] if state else 0
     folder.rewind_metrics(first)
-    _compile(model, runtime)
+    compile_blocks(model, runtime)
     device = model.embedding.weight.device
     autocast = plan.precision == "bf16" or (plan.precision == "auto" and device.type == "cuda")
     windows = TrainWindows(prepared.stream("train"), plan.window, plan.seed)
@@ -178,11 +178,8 @@ def _finish(
     return record
 
 
-def _compile(model: FlatModel, runtime: Runtime) -> None:
-    """Compile block by block: names of weights stay, and one compilation serves all layers."""
-    wanted = runtime.compile
-    if wanted is None:
-        wanted = model.embedding.weight.device.type == "cuda"
-    if wanted:
+def compile_blocks(model: FlatModel, runtime: Runtime) -> None:
+    """Compile block by block, if at all: names of weights stay, and one compilation serves all layers."""
+    if runtime.compiles(model.embedding.weight.device):
         for block in model.blocks:
             block.compile()

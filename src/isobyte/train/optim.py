@@ -15,10 +15,11 @@ def build_optimizer(model: nn.Module, config: AdamW) -> torch.optim.AdamW:
     The model's parameters and gradients become views of them, so that clipping, the sum over ranks and the update
     are a call each, whatever the number of layers. Gradients are to be zeroed, not set to None.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    trained = [p for p in model.parameters() if p.requires_grad]
+    matrices, vectors = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
     groups = [
-        {"name": "matrices", "params": [flatten([p for p in parameters if p.ndim > 1])], "weight_decay": config.weight_decay},
-        {"name": "vectors", "params": [flatten([p for p in parameters if p.ndim <= 1])], "weight_decay": 0.0},
+        {"name": "matrices", "params": [flatten(matrices)], "weight_decay": config.weight_decay},
+        {"name": "vectors", "params": [flatten(vectors)], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
 

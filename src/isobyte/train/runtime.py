@@ -35,6 +35,9 @@ class Runtime:
             else torch.device("cpu")
         )
 
+    def compiles(self, device: torch.device) -> bool:
+        return device.type == "cuda" if self.compile is None else self.compile
+
     def apply(self) -> torch.device:
         """Set threads, the denormal rule and the allocator for this process and name its device."""
         if self.threads:
