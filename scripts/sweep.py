@@ -3,8 +3,8 @@
     python scripts/sweep.py quick --budget 3e11 --size w48 --out out/sweep --designs byte-ar bpe-ar \
         --grid window=64,128 batch=4,8 lr=3e-3,6e-3
 
-A setting's name is a path below a design's `tuning` (or `objective.` or `representation.` for theirs). Runs are those of a
-study at that budget and size, so what is done is not done again. Prints a table, best first, and writes sweep.json.
+A setting's name is a path below a design's `tuning` (or `objective.` or `representation.` for theirs). Runs are those
+of a study at that budget and size, so what is done is not done again. Prints a table, best first; writes sweep.json.
 """
 
 import argparse
@@ -81,7 +81,9 @@ def main() -> None:
             row["bpb"] = bpb
             print(json.dumps(row), flush=True)
     rows.sort(key=lambda row: (row["design"], row["bpb"]))
-    write_json(options.out / "sweep.json", {"recipe": study.name, "budget": options.budget, "size": options.size, "runs": rows})
+    write_json(
+        options.out / "sweep.json", {"recipe": study.name, "budget": options.budget, "size": options.size, "runs": rows}
+    )
     for row in rows:
         print("  ".join(f"{key} {value}" for key, value in row.items()))
 

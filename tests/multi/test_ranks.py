@@ -15,7 +15,6 @@ from isobyte.train.parallel import Ranks, join
 from isobyte.train.step import train_step
 from tiny import run_config
 
-
 # Adam divides by the size of a gradient: a small eps would blow up the rounding of gradients that are all rounding.
 CALM = {"lr": 0.01, "eps": 1e-3}
 

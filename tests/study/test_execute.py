@@ -35,7 +35,7 @@ class Recorder:
 
     def progress(self, run: PlannedRun, flops: float) -> None: ...
 
-    def ended(self, run: PlannedRun, state: str, detail: str) -> None:
+    def ended(self, run: PlannedRun, state: str, detail: str) -> None:  # noqa: ARG002
         self.states.append(state)
 
 
@@ -50,7 +50,9 @@ def numbers(out: Path) -> dict[str, Any]:
     """What a report says of the study's results, without times and machines."""
     report = json.loads((out / "report.json").read_text())
     designs = [{key: d[key] for key in ("name", "budgets", "fit", "irreducible")} for d in report["designs"]]
-    return json.loads(json.dumps({"designs": designs, "comparisons": report["comparisons"], "headline": report["headline"]}))
+    return json.loads(
+        json.dumps({"designs": designs, "comparisons": report["comparisons"], "headline": report["headline"]})
+    )
 
 
 def packed(folder: Path) -> None:

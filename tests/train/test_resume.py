@@ -24,7 +24,10 @@ EVERY_STEP = Runtime(threads=1, checkpoint_seconds=0.0, log_every=1)
 def start(recipe: Path, out: Path, data: Path) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "isobyte.cli.main", "train", str(recipe), "--out", str(out), "--data", str(data)]
     return subprocess.Popen(
-        [*command, "--threads", "1", "--checkpoint-seconds", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [*command, "--threads", "1", "--checkpoint-seconds", "0"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 

@@ -65,7 +65,7 @@ def _show(record: dict[str, Any], to: Any) -> None:
         title=f"training, {record['objective']}, {record['batch']} x {record['window']} bytes a step, "
         f"{record['precision']}, {processor}, threads: {record['threads']}"
     )
-    for name in ("size", "loop", "ms a step", "kB/s", "GFLOP/s", "ceiling", "share", "ratio (low to high)"):
+    for name in ("size", "loop", "ms a step", "kB/s", "GFLOP/s", "ceiling", "share", "ratio (quartiles)"):
         table.add_column(name, justify="left" if name in ("size", "loop") else "right")
     for row in record["sizes"]:
         ratio = row["ratio"]

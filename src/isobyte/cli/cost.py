@@ -51,7 +51,7 @@ def _study_rows(study: StudyConfig) -> list[dict[str, Any]]:
 
 
 def _row(name: str, cost: Cost, bytes_per_symbol: float | None) -> dict[str, Any]:
-    """FLOPs are of training. Those per byte are exact for bytes, and expected where the recipe says what a symbol holds."""
+    """FLOPs are of training. Those per byte are exact for bytes, expected where the recipe says what a symbol holds."""
     return {
         "name": name,
         "N": cost.parameters.N,

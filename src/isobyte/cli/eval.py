@@ -39,7 +39,7 @@ def evaluate(
     sign = "=" if scored.kind == "exact" else "<="
     spread = "" if scored.kind == "exact" else f" +- {scored.stderr:.4f}"
     console.print(
-        f"BPB {sign} {scored.bpb:.4f}{spread} on {scored.bytes:,} bytes, {scored.windows:,} windows ({scored.estimator})"
+        f"BPB {sign} {scored.bpb:.4f}{spread} on {scored.bytes:,} bytes, {scored.windows:,} windows; {scored.kind}"
     )
     emit(scored.to_json(), as_json=json)
     return 0

@@ -6,7 +6,7 @@ all three; what is reported are medians over the rounds, and ratios within a rou
 
 import time
 from collections.abc import Callable, Mapping
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 import torch
@@ -33,7 +33,7 @@ DIFFERENT = (
     "theirs: LlamaForCausalLM in eager mode with its own loss on shifted labels, causal whatever our objective",
     "ours: the training step of `isobyte train`, with its check for non-finite losses",
 )
-ROUNDS, WARMUP = 9, 3
+ROUNDS, WARMUP = 24, 3
 
 
 def bench_train(
@@ -174,5 +174,6 @@ def _precision(device: torch.device) -> str:
 
 
 def _spread(values: list[float]) -> dict[str, float]:
-    """Median, lowest and highest of the rounds."""
-    return {"median": median(values), "low": min(values), "high": max(values)}
+    """The rounds' median, quartiles and extremes."""
+    low, middle, high = quantiles(values, n=4, method="inclusive")
+    return {"median": middle, "low": low, "high": high, "least": min(values), "most": max(values)}

@@ -83,9 +83,7 @@ def _hand_out(
     pool.send(worker, job)
 
 
-def _take(
-    event: Event, pool: Pool, folder: StudyFolder, state: _State, observer: Observer, idle: set[int]
-) -> bool:
+def _take(event: Event, pool: Pool, folder: StudyFolder, state: _State, observer: Observer, idle: set[int]) -> bool:
     """Act on what a worker said; whether a run has ended."""
     run = state.running.get(event.worker)
     if event.kind == "ready":

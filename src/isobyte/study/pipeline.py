@@ -92,7 +92,7 @@ def write_study_report(out: Path) -> dict[str, Any]:
 
 
 def summary(analysis: dict[str, Any]) -> dict[str, Any]:
-    """The last line of `study run --json`: per design the best BPB of each budget, per pair the gap with its interval."""
+    """The last line of `study run --json`: each design's best BPB by budget, each pair's gap with its interval."""
     best = {
         design["name"]: [
             {"budget": each["budget"], "size": each["best"]["size"], "bpb": each["best"]["bpb"], "kind": design["kind"]}

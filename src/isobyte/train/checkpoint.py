@@ -54,9 +54,7 @@ def _restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> 
             if f"optimizer.{key}.{name}" in tensors
         }  # fmt: skip
         if moments:
-            optimizer.state[parameter] = {
-                key: value if key == "step" else value.to(parameter.device) for key, value in moments.items()
-            }
+            optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in moments.items()}
     return state
 
 
