@@ -39,10 +39,9 @@ class Runtime:
         return device.type == "cuda" if self.compile is None else self.compile
 
     def apply(self) -> torch.device:
-        """Set threads, the denormal rule and the allocator for this process and name its device."""
+        """Set threads and the allocator for this process and name its device."""
         if self.threads:
             torch.set_num_threads(self.threads)
-        torch.set_flush_denormal(True)
         keep_freed_memory()
         return self.resolve_device()
 

@@ -1,6 +1,8 @@
 """One optimiser step, and nothing that is not part of it."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +21,16 @@ class NonFinite(RuntimeError):
     """The loss or a gradient is no longer a number; the weights are those of the step before."""
 
 
+@contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """Moments of symbols that never occur decay into denormals, on which a CPU is slow: take those for zero here."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
 @dataclass(frozen=True)
 class StepResult:
     """Cost per symbol in nats (a training loss, not a likelihood), gradient norm, rate and symbols per window."""
@@ -29,6 +41,7 @@ class StepResult:
     length: int
 
 
+@denormals_flushed()
 def train_step(
     config: RunConfig,
     model: FlatModel,
