@@ -31,7 +31,7 @@ EQUAL = (
 )
 DIFFERENT = (
     "theirs: LlamaForCausalLM in eager mode with its own loss on shifted labels, causal whatever our objective",
-    "ours: the training step of `isobyte train`, with its check for non-finite losses",
+    "ours: the training step of `isobyte train`, which checks for non-finite losses and flushes denormals",
 )
 ROUNDS, WARMUP = 25, 3
 
