@@ -49,7 +49,10 @@ def value_and_gradients(block: Block, x: Tensor, push: Tensor, mask: MaskSpec) -
 @SHAPES
 @pytest.mark.parametrize("mask", [CAUSAL, BIDIRECTIONAL], ids=lambda m: m.kind)
 @pytest.mark.parametrize(
-    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6)], ids=["double", "single"]
+    # the mathematics is proven in double; in single, sums in another order may differ by a few dozen roundings
+    ("dtype", "tolerance"),
+    [(torch.float64, 1e-12), (torch.float32, 5e-6)],
+    ids=["double", "single"],
 )
 def test_a_fused_block_is_the_plain_block(
     monkeypatch: pytest.MonkeyPatch, shape: FlatConfig, mask: MaskSpec, dtype: torch.dtype, tolerance: float
