@@ -11,7 +11,7 @@ from isobyte.config.run import RunConfig
 from isobyte.config.study import StudyConfig
 from isobyte.errors import UserError
 from isobyte.files import read_json, write_json
-from isobyte.study.plan import Cell, Losses, PlannedRun, plan_run
+from isobyte.study.plan import Cell, Losses, PlannedRun, decide, plan_run
 from isobyte.train.folder import RunFolder
 
 
@@ -88,8 +88,6 @@ def data_hash(config: RunConfig) -> str:
 
 def settle(study: StudyConfig, folder: StudyFolder) -> tuple[list[Cell], Losses]:
     """Every cell the study wants given what is on disk, and the losses there are."""
-    from isobyte.study.plan import decide
-
     losses: dict[Cell, float | None] = {}
     while True:
         cells, _ = decide(study, losses)

@@ -20,12 +20,9 @@ from isobyte.study.fit import (
     fit_runs,
     interpolate,
     interval,
-    resample,
 )
 from isobyte.study.fit.envelope import all_forms
 from isobyte.study.fit.runs import Floats
-from isobyte.study.fit.summary import DRAW_TOLERANCE
-from isobyte.study.fit.varpro import fit_draws
 
 Row = dict[str, Any]
 
@@ -114,9 +111,7 @@ def fit_panel(
         summary = fit_runs(runs, bootstrap=bootstrap, level=level, seed=seed)
     except UserError as error:
         return Panel(name, representation, objective, rows, fitted, runs, approach2, problem=str(error))
-    resamples = resample(runs, summary.varpro.law, draws=bootstrap, seed=seed)
-    laws = fit_draws(runs, resamples.L, resamples.W, tol=DRAW_TOLERANCE)
-    return Panel(name, representation, objective, rows, fitted, runs, approach2, summary, laws)
+    return Panel(name, representation, objective, rows, fitted, runs, approach2, summary, summary.laws)
 
 
 def fits(row: Row) -> bool:
