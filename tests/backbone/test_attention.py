@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from isobyte.backbone.attention import ATTENTION, Attention, explicit, flex, sdpa
-from isobyte.backbone.layers import Block, rotate, rotation
+from isobyte.backbone.layers import Block, Rotations, rotate, rotation
 from isobyte.backbone.mask import BIDIRECTIONAL, CAUSAL, MaskSpec
 from isobyte.config.backbone import FlatConfig
 
@@ -115,7 +115,8 @@ def test_block_equals_plain_arithmetic(mask: MaskSpec, kernel: str) -> None:
     for weight in block.parameters():
         weight.copy_(torch.randn(weight.shape, generator=generator))
     x = torch.randn(1, 7, 16, generator=generator, dtype=torch.float64)
-    out = block(x, rotation(torch.arange(7), shape.head_dim, shape.rope_base), mask, ATTENTION[kernel], None)
+    turn = rotation(torch.arange(7), shape.head_dim, shape.rope_base)
+    out = block(x, Rotations(turn, turn), mask, ATTENTION[kernel], None)
     weights = {name: value.numpy() for name, value in block.state_dict().items()}
     expected = numpy_block(x[0].numpy(), weights, shape, causal=mask == CAUSAL)
     np.testing.assert_allclose(out[0].numpy(), expected, rtol=1e-5, atol=1e-5)

@@ -5,16 +5,21 @@ import math
 import pytest
 import torch
 
-from isobyte.backbone.attention import ATTENTION, _block_mask, flex
+from isobyte.backbone.attention import ATTENTION, _causal_blocks, flex
 from isobyte.backbone.flat import FlatModel, initialise
+from isobyte.backbone.layers import Positions
 from isobyte.backbone.mask import BIDIRECTIONAL, CAUSAL, MaskSpec
 from isobyte.config.backbone import FlatConfig
-from isobyte.objective.ar import ar_view
+from isobyte.objective.ar import ar_question
 from isobyte.objective.base import cost_sum
 
 SHAPE = FlatConfig(layers=3, width=24, heads=3)
 VOCAB = 9
 IDS = torch.randint(VOCAB + 1, (2, 13), generator=torch.Generator().manual_seed(0))
+
+
+def at(places_S: torch.Tensor) -> Positions:
+    return Positions(places_S, places_S)
 
 
 def model(shape: FlatConfig = SHAPE, **options) -> FlatModel:
@@ -58,8 +63,8 @@ def test_kernels_agree_through_the_whole_net(mask: MaskSpec, tied: bool, kv_head
 def test_positions_matter_by_their_differences_alone(mask: MaskSpec) -> None:
     net = model()
     plain = net(IDS, mask)
-    torch.testing.assert_close(net(IDS, mask, positions_T=torch.arange(13) + 100), plain, rtol=1e-4, atol=1e-4)
-    assert not torch.allclose(net(IDS, mask, positions_T=torch.arange(13) * 2), plain, atol=1e-2)
+    torch.testing.assert_close(net(IDS, mask, positions=at(torch.arange(13) + 100)), plain, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(net(IDS, mask, positions=at(torch.arange(13) * 2)), plain, atol=1e-2)
 
 
 @torch.no_grad()
@@ -125,13 +130,13 @@ def test_a_net_that_was_evaluated_can_still_be_trained() -> None:
     net = model()
     x = IDS.clamp(max=VOCAB - 1)
     with torch.inference_mode():
-        seen = cost_sum(net, ar_view(x, VOCAB)).item()
+        seen = cost_sum(net, ar_question(x, VOCAB)).item()
         one = torch.ones(1, 1, 21, 4)
         flex(one, one, one, CAUSAL)
-    block_mask = _block_mask(CAUSAL, 21, "cpu")
+    block_mask = _causal_blocks(21, "cpu")
     assert block_mask is not None
     assert not block_mask.kv_num_blocks.is_inference()
-    loss = cost_sum(net, ar_view(x, VOCAB))
+    loss = cost_sum(net, ar_question(x, VOCAB))
     loss.backward()
     assert loss.item() == pytest.approx(seen, rel=1e-6)
     assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())

@@ -42,7 +42,7 @@ def test_convention_by_hand(name: str) -> None:
 
 def test_6n_counts_the_parameters_that_a_run_reports() -> None:
     told = MaskedConfig(time_conditioning=True)
-    parameters = flat_parameters(SHAPE, vocab=V, time_conditioning=True)
+    parameters = flat_parameters(SHAPE, MaskedConfig(time_conditioning=True), vocab=V)
     assert CONVENTIONS["6N"](SHAPE, told, V, T) == 6 * parameters.N > 6 * N
 
 
@@ -60,13 +60,13 @@ def test_conventions_of_the_largest_rung_by_hand() -> None:
 
 @pytest.mark.parametrize(("name", "published"), [("48M", 47_786_688), ("1233M", 1_233_213_184)])
 def test_the_ends_of_the_ladder_are_as_published(name: str, published: int) -> None:
-    assert published == flat_parameters(shape(name), vocab=32_000).N
+    assert published == flat_parameters(shape(name), ArConfig(), vocab=32_000).N
 
 
 @pytest.mark.parametrize("name", SMDM)
 def test_every_rung_of_the_ladder_has_its_formula_and_its_name(name: str) -> None:
     layers, width, _ = SMDM[name]
-    n = flat_parameters(shape(name), vocab=256).N
+    n = flat_parameters(shape(name), ArConfig(), vocab=256).N
     formula = 16 * layers * width**2 + (2 * layers + 1) * width
     assert (n == formula) == (name != "75M")
     assert abs(n / 1e6 - float(name[:-1])) < 1

@@ -13,9 +13,12 @@ from isobyte.backbone.attention import ATTENTION, Attention, explicit, flex, sdp
 from isobyte.backbone.flat import FlatModel
 from isobyte.backbone.mask import BIDIRECTIONAL, CAUSAL, MaskSpec
 from isobyte.config.run import RunConfig
-from isobyte.likelihood.evaluate import evaluate, network_log_probs
+from isobyte.likelihood.estimator import Settings, build_estimator
+from isobyte.likelihood.evaluate import evaluate
 from isobyte.objective.base import cost_sum
-from isobyte.objective.training import training_view
+from isobyte.objective.digits import objective_log_probs
+from isobyte.objective.draw import Draw
+from isobyte.objective.training import training_questions
 from isobyte.train.checkpoint import load_latest, save_checkpoint
 from isobyte.train.loop import build_model, compile_blocks
 from isobyte.train.optim import build_optimizer, flat_parameters
@@ -68,9 +71,9 @@ def loss_and_gradients(config: RunConfig, attention: str, compiled: bool, bf16: 
         parameter.data.add_(torch.randn_like(parameter), alpha=0.02)
     compile_blocks(model, Runtime(compile=compiled))
     x = torch.from_numpy(batch_of(config, 0)).cuda()
-    view = training_view(config.objective, x, 256, seed=0, step=0, rows=slice(0, len(x)), batch=len(x))
+    (question,) = training_questions(config.objective, x, model, Draw(0, 0, slice(0, len(x)), len(x)))
     with torch.autocast("cuda", torch.bfloat16, enabled=bf16):
-        cost = cost_sum(model, view) / x.numel()
+        cost = cost_sum(model, question) / x.numel()
     return [cost.detach(), *torch.autograd.grad(cost, list(model.parameters()))]
 
 
@@ -140,8 +143,9 @@ def test_a_likelihood_is_that_of_the_cpu(objective: str) -> None:
     model = build_model(config, 256)
     steps(config, model, build_optimizer(model, config.train.optimizer), range(5))
     windows = [(batch_of(config, 99), np.full(config.train.batch, config.train.window))]
+    estimator = build_estimator(config.objective, Settings(passes=4, seed=0, vocab=256))
     scored = [
-        evaluate(network_log_probs(model.to(device)), config.objective, windows, 256, passes=4, seed=0, device=device)
+        evaluate(objective_log_probs(config.objective, model.to(device)), estimator, windows, device=device)
         for device in ("cpu", "cuda")
     ]
     assert scored[1].bpb == pytest.approx(scored[0].bpb, rel=1e-4)

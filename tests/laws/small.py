@@ -7,6 +7,11 @@ from torch import Tensor
 
 from isobyte.backbone.flat import FlatModel
 from isobyte.config.backbone import FlatConfig
+from isobyte.config.objective import Objective
+from isobyte.likelihood.estimator import Settings, build_estimator
+from isobyte.likelihood.evaluate import Windows, evaluate
+from isobyte.likelihood.value import Likelihood
+from isobyte.objective.base import LogProbs
 
 SHAPE = FlatConfig(layers=2, width=16, heads=2)
 
@@ -39,3 +44,17 @@ def entropy(table: Tensor) -> float:
 def binary_entropy(p: float) -> float:
     """Nats."""
     return -p * math.log(p) - (1 - p) * math.log(1 - p)
+
+
+def measure(
+    log_probs: LogProbs,
+    objective: Objective,
+    windows: Windows,
+    vocab: int,
+    *,
+    passes: int,
+    seed: int,
+    estimator: str | None = None,
+) -> Likelihood:
+    """The likelihood of `windows` by one of the objective's estimators, its own unless named."""
+    return evaluate(log_probs, build_estimator(objective, Settings(passes, seed, vocab), estimator), windows)

@@ -7,17 +7,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small import measure as score
 from torch import Tensor
 
-from isobyte.backbone.mask import MaskSpec
 from isobyte.config.objective import ArConfig, MaskedConfig
 from isobyte.config.representation import BpeConfig, BytesConfig
 from isobyte.data.stream import Stream
 from isobyte.data.window import EvalWindows
 from isobyte.errors import UserError
 from isobyte.likelihood import oracle
-from isobyte.likelihood.evaluate import evaluate
 from isobyte.likelihood.value import Likelihood
+from isobyte.objective.base import View
 from isobyte.representation import build
 
 P = np.array([0.5, 0.25, 0.15, 0.1])
@@ -37,7 +37,7 @@ def measure(
     windows = [stream[:whole].reshape(-1, length)] if whole else []
     windows += [stream[None, whole:]] if whole < len(stream) else []
     sized = [(x, np.full(len(x), x.shape[1] * bytes_each)) for x in windows]
-    return evaluate(oracle.iid(torch.from_numpy(p)), objective, sized, len(p), passes=8, seed=0)
+    return score(oracle.iid(torch.from_numpy(p)), objective, sized, len(p), passes=8, seed=0)
 
 
 @settings(deadline=None)
@@ -80,11 +80,11 @@ def test_a_law_of_bytes_costs_the_same_through_every_representation(
         vocab = representation.vocab_size
         cost = torch.stack([log_p[list(representation.decode(np.array([i])))].sum() for i in range(vocab)])
 
-        def log_probs(inputs: Tensor, _mask: MaskSpec, _time: Tensor | None, cost: Tensor = cost) -> Tensor:
-            return cost.expand(*inputs.shape, len(cost))
+        def log_probs(view: View, cost: Tensor = cost) -> Tensor:
+            return cost.expand(*view.inputs.shape, len(cost))
 
         windows = EvalWindows(Stream.of([text[:200], text[200:]], representation), window)
-        value = evaluate(log_probs, objective, windows.batches(4), vocab, passes=64, seed=0)
+        value = score(log_probs, objective, windows.batches(4), vocab, passes=64, seed=0)
         assert value.bytes == len(text)
         expected = float(-log_p[list(text)].sum()) / math.log(2) / len(text)
         assert value.bpb == pytest.approx(expected, abs=1e-12 + 4 * value.stderr)
@@ -93,7 +93,7 @@ def test_a_law_of_bytes_costs_the_same_through_every_representation(
 
 def test_no_text_is_the_users_to_mend() -> None:
     with pytest.raises(UserError, match="no text"):
-        evaluate(oracle.uniform(4), ArConfig(), [], 4, passes=2, seed=0)
+        score(oracle.uniform(4), ArConfig(), [], 4, passes=2, seed=0)
 
 
 def test_bits_per_byte_are_nats_over_ln_2_over_bytes() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from small import binary_entropy, entropy, random_net, random_table
+from small import measure as score
 from torch import Tensor
 
 from isobyte.config.objective import (
@@ -19,8 +20,8 @@ from isobyte.config.objective import (
 from isobyte.likelihood import oracle
 from isobyte.likelihood.count_stratified import masked_nats
 from isobyte.likelihood.enumeration import count_costs, enumerated_bound, schedule_bound, step_bound
-from isobyte.likelihood.evaluate import evaluate, network_log_probs
 from isobyte.likelihood.exact import ar_nats
+from isobyte.objective.base import network_log_probs
 
 SCHEDULES: list[Schedule] = [
     LinearSchedule(),
@@ -106,14 +107,13 @@ def test_markov_chain_of_256_symbols_measures_at_its_entropy(objective: ArConfig
     draw = np.random.default_rng(7)
     flips = draw.random((windows, length)) < np.where(np.arange(length) == 0, 0.5, flip)
     x = flips.cumsum(1) % 2
-    value = evaluate(
+    value = score(
         oracle.binary_markov(flip),
         objective,
         [(x, np.full(windows, length))],
         2,
         passes=8,
         seed=0,
-        logits_per_call=2048 * 2,
     )
     assert abs(value.bpb - 0.47107) < 4 * value.stderr_text
     assert value.stderr_text < 0.011

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from small import measure as score
 from small import random_net, random_table
 
 from isobyte.config.objective import (
@@ -14,16 +15,22 @@ from isobyte.config.objective import (
     PolynomialSchedule,
     Schedule,
 )
-from isobyte.likelihood import oracle
+from isobyte.likelihood import estimator, oracle
 from isobyte.likelihood.count_stratified import masked_nats, stratified_counts, window_masks
 from isobyte.likelihood.enumeration import enumerated_bound
-from isobyte.likelihood.evaluate import evaluate, network_log_probs
-from isobyte.objective.base import cost_sum
-from isobyte.objective.masked import stratified_times
+from isobyte.objective.base import Question, cost_sum, network_log_probs
+from isobyte.objective.draw import Draw
 from isobyte.objective.schedule import mask_probability, weight
-from isobyte.objective.training import training_view, window_length
+from isobyte.objective.training import training_questions, window_length
 
 LENGTH = 6
+
+
+def asked(config: MaskedConfig, x: torch.Tensor, vocab: int, draw: Draw) -> Question:
+    (question,) = training_questions(config, x, random_net(vocab), draw)
+    return question
+
+
 PREDICTOR = oracle.enumerated(random_table(2, LENGTH, seed=8))
 
 
@@ -63,14 +70,13 @@ def test_estimate_is_unbiased_and_halves_are_independent() -> None:
     assert abs(correlation) < 4 / math.sqrt(1500)
 
 
-def test_estimate_does_not_depend_on_how_windows_are_batched() -> None:
+def test_estimate_does_not_depend_on_how_windows_are_batched(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(0).integers(0, 2, (10, LENGTH))
     sizes = np.full(10, LENGTH)
     pieces = [(x[:3], sizes[:3]), (x[3:], sizes[3:])]
-    whole, split = (
-        evaluate(PREDICTOR, MaskedConfig(), windows, 2, passes=4, seed=1, logits_per_call=2 * call)
-        for windows, call in (([(x, sizes)], 16_384), (pieces, 7))
-    )
+    whole = score(PREDICTOR, MaskedConfig(), [(x, sizes)], 2, passes=4, seed=1)
+    monkeypatch.setattr(estimator, "LOGITS_PER_CALL", 14)
+    split = score(PREDICTOR, MaskedConfig(), pieces, 2, passes=4, seed=1)
     assert whole.nats == pytest.approx(split.nats, rel=1e-12)
     assert whole.stderr == pytest.approx(split.stderr, rel=1e-12)
     assert (whole.bytes, whole.symbols, whole.windows, whole.nfe) == (60, 60, 10, 40)
@@ -82,7 +88,7 @@ def test_two_standard_errors_cover_the_bound_nineteen_times_in_twenty() -> None:
     x = np.random.default_rng(1).integers(0, 2, (40, LENGTH))
     truth = float(enumerated_bound(net, torch.from_numpy(x), 2).sum())
     windows = [(x, np.full(40, LENGTH))]
-    values = [evaluate(net, MaskedConfig(), windows, 2, passes=4, seed=seed) for seed in range(400)]
+    values = [score(net, MaskedConfig(), windows, 2, passes=4, seed=seed) for seed in range(400)]
     off = np.array([(v.nats - truth) / math.log(2) / v.bytes for v in values])
     stderr = np.array([v.stderr for v in values])
     covered = (np.abs(off) < 2 * stderr).mean()
@@ -98,7 +104,7 @@ def test_text_standard_error_is_that_of_the_mean_over_windows() -> None:
     values = []
     for _ in range(200):
         x = (draw.random((30, LENGTH)) > p[0]).astype(np.int64)
-        values.append(evaluate(log_probs, MaskedConfig(), [(x, np.full(30, LENGTH))], 2, passes=2, seed=0))
+        values.append(score(log_probs, MaskedConfig(), [(x, np.full(30, LENGTH))], 2, passes=2, seed=0))
     bpb = np.array([v.bpb for v in values])
     assert np.mean([v.stderr_text for v in values]) == pytest.approx(bpb.std(), rel=0.2)
 
@@ -108,12 +114,12 @@ def test_text_standard_error_is_that_of_the_mean_over_windows() -> None:
 def test_ranks_and_micro_batches_share_one_stratified_draw(world: int, micro: int) -> None:
     config, batch = MaskedConfig(), 8
     x = torch.randint(5, (batch, 9), generator=torch.Generator().manual_seed(0))
-    whole = training_view(config, x, 5, seed=3, step=11, rows=slice(0, batch), batch=batch)
+    whole = asked(config, x, 5, Draw(3, 11, slice(0, batch), batch))
     share = batch // world
     for start in range(0, batch, micro if world == 1 else share):
         rows = slice(start, start + (micro if world == 1 else share))
-        part = training_view(config, x[rows], 5, seed=3, step=11, rows=rows, batch=batch)
-        assert torch.equal(part.inputs_BT, whole.inputs_BT[rows])
+        part = asked(config, x[rows], 5, Draw(3, 11, rows, batch))
+        assert torch.equal(part.view.inputs, whole.view.inputs[rows])
         assert part.weights_BT is not None
         assert whole.weights_BT is not None
         assert torch.equal(part.weights_BT, whole.weights_BT[rows])
@@ -121,11 +127,11 @@ def test_ranks_and_micro_batches_share_one_stratified_draw(world: int, micro: in
 
 def test_times_fill_every_stratum_of_the_global_batch_once() -> None:
     for step in range(20):
-        times = stratified_times(0, step, 16)
+        times = Draw(0, step, slice(0, 16), 16).times()
         assert ((times > 0) & (times <= 1)).all()
         np.testing.assert_array_equal(np.sort(np.ceil(times * 16)), np.arange(1, 17))
-    assert not np.array_equal(stratified_times(0, 0, 4), stratified_times(0, 1, 4))
-    assert not np.array_equal(stratified_times(0, 0, 4), stratified_times(1, 0, 4))
+    assert not np.array_equal(Draw(0, 0, slice(0, 4), 4).times(), Draw(0, 1, slice(0, 4), 4).times())
+    assert not np.array_equal(Draw(0, 0, slice(0, 4), 4).times(), Draw(1, 0, slice(0, 4), 4).times())
 
 
 SCHEDULES = [LinearSchedule(), CosineSchedule(), PolynomialSchedule(power=2)]
@@ -150,8 +156,8 @@ def test_training_loss_is_the_bound_per_symbol_in_expectation(schedule: Schedule
     truth = float(enumerated_bound(network_log_probs(model), x, 4)) / length
     losses = []
     for step in range(40):
-        view = training_view(config, x.expand(batch, length), 4, seed=0, step=step, rows=slice(0, batch), batch=batch)
-        losses.append(float(cost_sum(model, view)) / (batch * length))
+        question = asked(config, x.expand(batch, length), 4, Draw(0, step, slice(0, batch), batch))
+        losses.append(float(cost_sum(model, question)) / (batch * length))
     stderr = np.std(losses, ddof=1) / math.sqrt(len(losses))
     assert stderr < 0.01 * truth
     assert abs(np.mean(losses) - truth) < 4 * stderr

@@ -7,11 +7,17 @@ from small import random_net
 from isobyte.backbone.attention import ATTENTION
 from isobyte.backbone.mask import BIDIRECTIONAL, CAUSAL
 from isobyte.config.objective import ArConfig, MaskedConfig
-from isobyte.likelihood.evaluate import network_log_probs
 from isobyte.objective.ar import ar_view
-from isobyte.objective.training import training_view
+from isobyte.objective.base import Question, network_log_probs
+from isobyte.objective.draw import Draw
+from isobyte.objective.training import training_questions
 
 VOCAB, BATCH, LENGTH = 7, 3, 12
+
+
+def asked(config: ArConfig | MaskedConfig, x: torch.Tensor, step: int) -> Question:
+    (question,) = training_questions(config, x, random_net(VOCAB), Draw(0, step, slice(0, BATCH), BATCH))
+    return question
 
 
 def window(seed: int) -> torch.Tensor:
@@ -25,25 +31,24 @@ def test_masked_symbols_are_invisible_and_visible_ones_are_not(time_conditioning
     log_probs = network_log_probs(random_net(VOCAB, time_conditioning=time_conditioning))
 
     def shown(x: torch.Tensor):
-        return training_view(config, x, VOCAB, seed=0, step=4, rows=slice(0, BATCH), batch=BATCH)
+        return asked(config, x, 4)
 
     x = window(0)
-    view = shown(x)
-    masked = view.inputs_BT == VOCAB
+    question = shown(x)
+    view = question.view
+    masked = view.inputs == VOCAB
     assert masked.any()
     assert not masked.all()
     assert view.mask == BIDIRECTIONAL
-    assert view.weights_BT is not None
-    assert torch.equal(view.weights_BT > 0, masked), "only what is hidden is asked"
-    other = shown(torch.where(masked, window(1), x))
+    assert question.weights_BT is not None
+    assert torch.equal(question.weights_BT > 0, masked), "only what is hidden is asked"
+    other = shown(torch.where(masked, window(1), x)).view
     assert torch.equal(
-        log_probs(view.inputs_BT, view.mask, view.time_B),
-        log_probs(other.inputs_BT, other.mask, other.time_B),
+        log_probs(view),
+        log_probs(other),
     )
-    seen = shown(torch.where(masked, x, window(1)))
-    assert not torch.allclose(
-        log_probs(view.inputs_BT, view.mask, view.time_B), log_probs(seen.inputs_BT, seen.mask, seen.time_B)
-    )
+    seen = shown(torch.where(masked, x, window(1))).view
+    assert not torch.allclose(log_probs(view), log_probs(seen))
 
 
 @torch.no_grad()
@@ -56,7 +61,7 @@ def test_autoregression_sees_only_what_came_before(kernel: str, changed: int) ->
     x = window(2)
     y = x.clone()
     y[:, changed] = (y[:, changed] + 1) % VOCAB
-    before, after = (log_probs(view.inputs_BT, view.mask, None) for view in (ar_view(x, VOCAB), ar_view(y, VOCAB)))
+    before, after = (log_probs(view) for view in (ar_view(x, VOCAB), ar_view(y, VOCAB)))
     torch.testing.assert_close(before[:, : changed + 1], after[:, : changed + 1], rtol=0, atol=1e-12)
     if changed + 1 < LENGTH:
         assert not torch.allclose(before[:, changed + 1 :], after[:, changed + 1 :])
@@ -64,9 +69,10 @@ def test_autoregression_sees_only_what_came_before(kernel: str, changed: int) ->
 
 def test_autoregression_asks_for_every_symbol_from_bos_on() -> None:
     x = window(3)
-    view = training_view(ArConfig(), x, VOCAB, seed=0, step=0, rows=slice(0, BATCH), batch=BATCH)
-    assert (view.inputs_BT[:, 0] == VOCAB).all()
-    assert torch.equal(view.inputs_BT[:, 1:], x[:, :-1])
-    assert torch.equal(view.targets_BT, x)
-    assert view.weights_BT is None
+    question = asked(ArConfig(), x, 0)
+    view = question.view
+    assert (view.inputs[:, 0] == VOCAB).all()
+    assert torch.equal(view.inputs[:, 1:], x[:, :-1])
+    assert torch.equal(question.targets_BT, x)
+    assert question.weights_BT is None
     assert view.mask == CAUSAL

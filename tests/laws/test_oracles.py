@@ -10,7 +10,8 @@ from torch import Tensor
 
 from isobyte.backbone.mask import BIDIRECTIONAL
 from isobyte.likelihood import oracle
-from isobyte.likelihood.exact import LogProbs, ar_nats
+from isobyte.likelihood.exact import ar_nats
+from isobyte.objective.base import LogProbs, View
 
 LENGTH = 5
 
@@ -58,8 +59,8 @@ def test_closed_form_is_the_enumerated_posterior(name: str) -> None:
     contexts = oracle.all_sequences(vocab + 1, LENGTH)
     general = oracle.enumerated(table)
     torch.testing.assert_close(
-        closed(contexts, BIDIRECTIONAL, None).exp(),
-        general(contexts, BIDIRECTIONAL, None).exp(),
+        closed(View(contexts, BIDIRECTIONAL)).exp(),
+        general(View(contexts, BIDIRECTIONAL)).exp(),
         rtol=0,
         atol=1e-12,
     )
@@ -78,7 +79,7 @@ def test_enumerated_source_is_normalised_certain_of_what_it_sees_and_exact(holes
     table = random_table(3, 4, seed=1, holes=holes)
     log_probs: LogProbs = oracle.enumerated(table)
     contexts = oracle.all_sequences(4, 4)
-    probabilities = log_probs(contexts, BIDIRECTIONAL, None).exp()
+    probabilities = log_probs(View(contexts, BIDIRECTIONAL)).exp()
     torch.testing.assert_close(probabilities.sum(-1), torch.ones(256, 4).double())
     visible = contexts < 3
     assert (probabilities.gather(-1, contexts.clamp(max=2)[..., None]).squeeze(-1)[visible] == 1).all()

@@ -8,7 +8,7 @@ from torch import nn
 from isobyte.backbone.flat import FlatModel, initialise
 from isobyte.config.backbone import FlatConfig
 from isobyte.config.train import AdamW
-from isobyte.objective.ar import ar_view
+from isobyte.objective.ar import ar_question
 from isobyte.objective.base import cost_sum
 from isobyte.train.optim import build_optimizer, flat_parameters
 
@@ -23,7 +23,7 @@ def model() -> FlatModel:
 
 def backward(net: FlatModel, step: int) -> None:
     x = torch.randint(11, (3, 7), generator=torch.Generator().manual_seed(step))
-    cost_sum(net, ar_view(x, 11)).backward()
+    cost_sum(net, ar_question(x, 11)).backward()
 
 
 def test_updates_are_those_of_adamw_on_each_parameter() -> None:

@@ -6,26 +6,38 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from isobyte.backbone.attention import ATTENTION
-from isobyte.backbone.layers import Block, RMSNorm, Rotation, TimeEmbedding, rotation
-from isobyte.backbone.mask import MaskSpec
+from isobyte.backbone.attention import ATTENTION, Attention
+from isobyte.backbone.cache import Cache
+from isobyte.backbone.digits import DigitEmbedding
+from isobyte.backbone.layers import Block, Positions, RMSNorm, Rotation, Rotations, TimeEmbedding, rotation
+from isobyte.backbone.mask import Mask
 from isobyte.config.backbone import FlatConfig
+from isobyte.errors import UserError
 
 
 class FlatModel(nn.Module):
     """Symbols, positions and a mask spec -> hidden states -> logits over the `vocab` symbols.
 
     Input ids are the symbols 0..vocab-1 and one more, `vocab`: BOS or MASK, whichever the objective uses.
-    It has no column in the head, so no probability is ever spent on it.
+    It has no column in the head, so no probability is ever spent on it. With another `embedding` the inputs are
+    whatever that takes.
     """
 
     def __init__(
-        self, shape: FlatConfig, vocab: int, *, time_conditioning: bool = False, attention: str = "sdpa"
+        self,
+        shape: FlatConfig,
+        vocab: int,
+        *,
+        time_conditioning: bool = False,
+        attention: str = "sdpa",
+        embedding: DigitEmbedding | None = None,
     ) -> None:
         super().__init__()
+        if embedding is not None and shape.tied:
+            raise UserError("a head cannot reuse a table of digits", where="backbone.tied", how="take tied = false")
         self.shape, self.vocab = shape, vocab
         self.kernel = ATTENTION[attention]
-        self.embedding = nn.Embedding(vocab + 1, shape.width)
+        self.embedding = embedding or nn.Embedding(vocab + 1, shape.width)
         self.blocks = nn.ModuleList(Block(shape, time_conditioning=time_conditioning) for _ in range(shape.layers))
         self.norm = RMSNorm(shape.width, shape.norm_eps)
         self.head = None if shape.tied else nn.Linear(shape.width, vocab, bias=False)
@@ -33,41 +45,65 @@ class FlatModel(nn.Module):
         self.film = nn.Linear(shape.width, 2 * shape.width, bias=False) if time_conditioning else None
         self._rotation: tuple[tuple[int, str], Rotation] | None = None
 
+    @property
+    def codes(self) -> Tensor | None:
+        """[vocab, digits] where symbols are shown as digits."""
+        return self.embedding.codes if isinstance(self.embedding, DigitEmbedding) else None
+
     def forward(
         self,
-        inputs_BT: Tensor,
-        mask: MaskSpec,
+        inputs_BS: Tensor,
+        mask: Mask,
         *,
-        positions_T: Tensor | None = None,
+        positions: Positions | None = None,
         time_B: Tensor | None = None,
+        cache: Cache | None = None,
+        keep: int = 0,
     ) -> Tensor:
-        """Hidden states [B, T, D]. Positions default to 0..T-1; only a time-conditioned network asks for `time_B`."""
-        rotation = self._rotations(inputs_BT.shape[1], inputs_BT.device, positions_T)
+        """Hidden states [B, S, D] of S cells (of the T symbols of a window, where positions are left out).
+
+        Positions default to 0..S-1; only a time-conditioned network asks for `time_B`. With a cache the cells see
+        all that it holds beside what `mask` lets them see of each other, and the first `keep` of them stay in it.
+        """
+        rotations = self._rotations(inputs_BS.shape[1], inputs_BS.device, positions)
         time_BD = self.time(time_B) if self.time is not None else None
-        h_BTD = self.embedding(inputs_BT)
-        for block in self.blocks:
-            h_BTD = block(h_BTD, rotation, mask, self.kernel, time_BD)
-        h_BTD = self.norm(h_BTD)
+        h_BSD = self.embedding(inputs_BS)
+        for layer, block in enumerate(self.blocks):
+            kernel = self.kernel if cache is None else _cached(self.kernel, cache, layer)
+            h_BSD = block(h_BSD, rotations, mask, kernel, time_BD)
+        if cache is not None:
+            cache.length += keep
+        h_BSD = self.norm(h_BSD)
         if self.film is not None and time_BD is not None:
             shift, scale = self.film(time_BD)[:, None].chunk(2, -1)
-            h_BTD = h_BTD * (1 + scale) + shift
-        return h_BTD
+            h_BSD = h_BSD * (1 + scale) + shift
+        return h_BSD
 
-    def logits(self, h_BTD: Tensor) -> Tensor:
+    def logits(self, h_BSD: Tensor) -> Tensor:
         """[..., D] -> [..., vocab]."""
         if self.head is not None:
-            return self.head(h_BTD)
-        return F.linear(h_BTD, self.embedding.weight[: self.vocab])
+            return self.head(h_BSD)
+        return F.linear(h_BSD, self.embedding.weight[: self.vocab])
 
-    def _rotations(self, length: int, device: torch.device, positions_T: Tensor | None) -> Rotation:
-        if positions_T is not None:
-            return rotation(positions_T, self.shape.head_dim, self.shape.rope_base)
+    def _rotations(self, length: int, device: torch.device, positions: Positions | None) -> Rotations:
+        if positions is not None:
+            query = rotation(positions.asked, self.shape.head_dim, self.shape.rope_base)
+            if positions.held is positions.asked:
+                return Rotations(query, query)
+            return Rotations(query, rotation(positions.held, self.shape.head_dim, self.shape.rope_base))
         key = (length, str(device))
         if self._rotation is None or self._rotation[0] != key:
             with torch.inference_mode(False):  # the cache outlives the call, and training may need it next
-                positions_T = torch.arange(length, device=device)
-                self._rotation = key, rotation(positions_T, self.shape.head_dim, self.shape.rope_base)
-        return self._rotation[1]
+                places = torch.arange(length, device=device)
+                self._rotation = key, rotation(places, self.shape.head_dim, self.shape.rope_base)
+        return Rotations(self._rotation[1], self._rotation[1])
+
+
+def _cached(kernel: Attention, cache: Cache, layer: int) -> Attention:
+    def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
+        return kernel(q, *cache.extend(layer, k, v), mask)
+
+    return attend
 
 
 @torch.no_grad()
@@ -87,6 +123,10 @@ def initialise(model: FlatModel, seed: int) -> None:
     for name, weight in model.named_parameters():
         if weight.ndim == 1:
             weight.fill_(1.0)
+        elif isinstance(model.embedding, DigitEmbedding) and name == "embedding.weight":
+            places = len(weight)
+            rows = normal(*weight.shape) + normal(places, 1, weight.shape[2])
+            weight.copy_(rows * places**-0.5 if model.embedding.merge == "sum" else rows)
         elif name == "embedding.weight":
             rows = normal(*weight.shape) + normal(width)
             weight.copy_(rows if model.head is not None else rows * width**-0.5)

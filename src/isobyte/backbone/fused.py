@@ -20,14 +20,20 @@ def suits(x: Tensor) -> bool:
 
 
 def to_heads(
-    x_BTD: Tensor, gain_D: Tensor, eps: float, qkv_weight: Tensor, turn: Tensor, heads: int, kv_heads: int
+    x_BTD: Tensor,
+    gain_D: Tensor,
+    eps: float,
+    qkv_weight: Tensor,
+    turns: tuple[Tensor, Tensor],
+    heads: int,
+    kv_heads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Norm, product and rotation: q [B, H, T, d], k and v [B, H_kv, T, d].
+    """Norm, product and rotation: q [B, H, T, d], k and v [B, H_kv, T, d]. `turns` are those of q and of k.
 
     The two coordinates that turn together, i and i + d/2 in the weights, come out side by side in q and k alike,
     which leaves q k as it is.
     """
-    return _ToHeads.apply(x_BTD, gain_D, eps, qkv_weight, turn, heads, kv_heads)
+    return _ToHeads.apply(x_BTD, gain_D, eps, qkv_weight, *turns, heads, kv_heads)
 
 
 def from_heads(
@@ -46,15 +52,27 @@ def from_heads(
 class _ToHeads(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, gain: Tensor, eps: float, weight: Tensor, turn: Tensor, heads: int, kv_heads: int
+        ctx: Any,
+        x: Tensor,
+        gain: Tensor,
+        eps: float,
+        weight: Tensor,
+        turn: Tensor,
+        key_turn: Tensor,
+        heads: int,
+        kv_heads: int,
     ) -> tuple[Tensor, Tensor, Tensor]:
         rotated = heads + kv_heads
         normed, scale = _normalise(x.flatten(0, 1), eps)
         weight = weight.index_select(0, _pair_order(rotated, kv_heads, 2 * turn.shape[-1])[0])
         qkv = torch.mm(normed * gain, weight.t()).view(*x.shape[:2], rotated + kv_heads, -1).transpose(1, 2)
         qk = qkv.new_empty(qkv[:, :rotated].shape)
-        torch.mul(_complex(qkv[:, :rotated]), turn, out=_complex(qk))
-        ctx.save_for_backward(normed, scale, gain, weight, turn)
+        if turn is key_turn:
+            torch.mul(_complex(qkv[:, :rotated]), turn, out=_complex(qk))
+        else:
+            torch.mul(_complex(qkv[:, :heads]), turn, out=_complex(qk[:, :heads]))
+            torch.mul(_complex(qkv[:, heads:rotated]), key_turn, out=_complex(qk[:, heads:]))
+        ctx.save_for_backward(normed, scale, gain, weight, turn, key_turn)
         return qk[:, :heads], qk[:, heads:], qkv[:, rotated:].contiguous()
 
     @staticmethod
@@ -62,19 +80,19 @@ class _ToHeads(torch.autograd.Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride] - torch types it without its arguments
         ctx: Any, dq: Tensor, dk: Tensor, dv: Tensor
     ) -> tuple[Tensor | None, ...]:
-        normed, scale, gain, weight, turn = ctx.saved_tensors
+        normed, scale, gain, weight, turn, key_turn = ctx.saved_tensors
         batch, heads, length, head_dim = dq.shape
         rotated = heads + dk.shape[1]
         dqkv = dq.new_empty(batch, length, rotated + dv.shape[1], head_dim)
-        by_head, back = dqkv.transpose(1, 2), turn.conj().resolve_conj()
-        torch.mul(_complex(dq), back, out=_complex(by_head[:, :heads]))
-        torch.mul(_complex(dk), back, out=_complex(by_head[:, heads:rotated]))
+        by_head = dqkv.transpose(1, 2)
+        torch.mul(_complex(dq), turn.conj().resolve_conj(), out=_complex(by_head[:, :heads]))
+        torch.mul(_complex(dk), key_turn.conj().resolve_conj(), out=_complex(by_head[:, heads:rotated]))
         by_head[:, rotated:] = dv
         dqkv = dqkv.view(len(normed), -1)
         dweight = torch.mm(dqkv.t(), normed).mul_(gain)
         dx, dgain = _normalise_backward(torch.mm(dqkv, weight), normed, scale, gain)
         inverse = _pair_order(rotated, dv.shape[1], head_dim)[1]
-        return dx.view(batch, length, -1), dgain, None, dweight.index_select(0, inverse), None, None, None
+        return dx.view(batch, length, -1), dgain, None, dweight.index_select(0, inverse), None, None, None, None
 
 
 class _FromHeads(torch.autograd.Function):

@@ -8,24 +8,40 @@ from torch import Tensor, nn
 
 from isobyte.backbone import fused
 from isobyte.backbone.attention import Attention
-from isobyte.backbone.mask import MaskSpec
+from isobyte.backbone.mask import Mask
 from isobyte.config.backbone import FlatConfig
 
 
 class Rotation(NamedTuple):
-    """Rotary positions: cosines and sines [T, 1, head_dim / 2], and both as one complex number [T, head_dim / 2]."""
+    """Rotary positions: cosines and sines [S or B x S, 1, head_dim / 2], and both as one complex number, with the
+    heads' axis before S: [S or B x 1 x S, head_dim / 2]."""
 
     cos: Tensor
     sin: Tensor
     turn: Tensor
 
 
-def rotation(positions_T: Tensor, head_dim: int, base: float) -> Rotation:
-    """The rotation of each position (arXiv 2104.09864)."""
-    frequency = base ** (-torch.arange(0, head_dim, 2, device=positions_T.device, dtype=torch.float32) / head_dim)
-    angle = positions_T.float()[..., None] * frequency
+class Rotations(NamedTuple):
+    """A query turns by the position it asks about, a key by the position it holds; mostly they are the same."""
+
+    query: Rotation
+    key: Rotation
+
+
+class Positions(NamedTuple):
+    """Of each cell, [S] or [B, S]: the position it asks about and the position whose symbol it holds."""
+
+    asked: Tensor
+    held: Tensor
+
+
+def rotation(positions_S: Tensor, head_dim: int, base: float) -> Rotation:
+    """The rotation of each position, [S] or [B, S] (arXiv 2104.09864)."""
+    frequency = base ** (-torch.arange(0, head_dim, 2, device=positions_S.device, dtype=torch.float32) / head_dim)
+    angle = positions_S.float()[..., None] * frequency
     cos, sin = angle.cos(), angle.sin()
-    return Rotation(cos[..., None, :], sin[..., None, :], torch.complex(cos, sin))
+    turn = torch.complex(cos, sin)
+    return Rotation(cos[..., None, :], sin[..., None, :], turn if positions_S.ndim == 1 else turn[:, None])
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
@@ -54,11 +70,11 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(shape.width, (self.heads + 2 * self.kv_heads) * self.head_dim, bias=False)
         self.out = nn.Linear(shape.width, shape.width, bias=False)
 
-    def forward(self, x_BTD: Tensor, rotation: Rotation, mask: MaskSpec, attention: Attention) -> Tensor:
+    def forward(self, x_BTD: Tensor, rotations: Rotations, mask: Mask, attention: Attention) -> Tensor:
         batch, length, width = x_BTD.shape
         qkv = self.qkv(x_BTD).view(batch, length, -1, self.head_dim)
-        qk, v = qkv.split((self.heads + self.kv_heads, self.kv_heads), 2)
-        q, k = rotate(qk, rotation).split((self.heads, self.kv_heads), 2)
+        q, k, v = qkv.split((self.heads, self.kv_heads, self.kv_heads), 2)
+        q, k = rotate(q, rotations.query), rotate(k, rotations.key)
         mixed = attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), mask)
         return self.out(mixed.transpose(1, 2).reshape(batch, length, width))
 
@@ -88,24 +104,25 @@ class Block(nn.Module):
         self.film = nn.Linear(shape.width, 4 * shape.width, bias=False) if time_conditioning else None
 
     def forward(
-        self, x: Tensor, rotation: Rotation, mask: MaskSpec, attention: Attention, time_BD: Tensor | None
+        self, x: Tensor, rotations: Rotations, mask: Mask, attention: Attention, time_BD: Tensor | None
     ) -> Tensor:
         if self.film is None and fused.suits(x):
-            return self._fused(x, rotation, mask, attention)
+            return self._fused(x, rotations, mask, attention)
         a, f = self.attention_norm(x), None
         if self.film is not None:
             assert time_BD is not None
             shift, scale, ffn_shift, ffn_scale = self.film(time_BD)[:, None].chunk(4, -1)
             a, f = a * (1 + scale) + shift, (ffn_shift, ffn_scale)
-        x = x + self.attention(a, rotation, mask, attention)
+        x = x + self.attention(a, rotations, mask, attention)
         h = self.ffn_norm(x)
         if f is not None:
             h = h * (1 + f[1]) + f[0]
         return x + self.ffn(h)
 
-    def _fused(self, x: Tensor, rotation: Rotation, mask: MaskSpec, attention: Attention) -> Tensor:
+    def _fused(self, x: Tensor, rotations: Rotations, mask: Mask, attention: Attention) -> Tensor:
         norm, ffn_norm, heads = self.attention_norm, self.ffn_norm, self.attention
-        q, k, v = fused.to_heads(x, norm.weight, norm.eps, heads.qkv.weight, rotation.turn, heads.heads, heads.kv_heads)
+        turns = (rotations.query.turn, rotations.key.turn)
+        q, k, v = fused.to_heads(x, norm.weight, norm.eps, heads.qkv.weight, turns, heads.heads, heads.kv_heads)
         mixed = attention(q, k, v, mask)
         return fused.from_heads(
             x, mixed, heads.out.weight, ffn_norm.weight, ffn_norm.eps, self.ffn.gate_up.weight, self.ffn.down.weight

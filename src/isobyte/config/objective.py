@@ -1,48 +1,37 @@
 """What is predicted from what: the training objectives."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, PositiveInt, model_validator
 
 from isobyte.config.base import Config
+from isobyte.config.schedule import CosineSchedule, LinearSchedule, PolynomialSchedule, Schedule
+from isobyte.config.spans import FixedSpans, Spans
 
-Visibility = Literal["causal", "bidirectional"]
+__all__ = [
+    "AnyOrderConfig", "ArConfig", "BlockConfig", "CosineSchedule", "DigitsConfig", "EsoConfig", "LinearSchedule",
+    "MaskedConfig", "Objective", "PolynomialSchedule", "Schedule", "SpanConfig", "digit_shape",
+]  # fmt: skip
 
-
-class LinearSchedule(Config):
-    """Mask probability p = t."""
-
-    kind: Literal["linear"] = "linear"
-
-
-class CosineSchedule(Config):
-    """Mask probability p = cos(pi/2 (1 - t)) (MD4, arXiv 2406.04329)."""
-
-    kind: Literal["cosine"] = "cosine"
+Range = tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(gt=0, le=1)]]
 
 
-class PolynomialSchedule(Config):
-    """Mask probability p = t^power (MD4, arXiv 2406.04329)."""
+class _Objective(Config):
+    @property
+    def time_conditioning(self) -> bool:
+        """Whether the network is told the mask rate."""
+        return False
 
-    kind: Literal["polynomial"] = "polynomial"
-    power: float = Field(gt=0)
+    @property
+    def random_length(self) -> float:
+        """Share of steps whose windows are cut to a uniform random length."""
+        return 0.0
 
 
-Schedule = Annotated[LinearSchedule | CosineSchedule | PolynomialSchedule, Field(discriminator="kind")]
-
-
-class ArConfig(Config):
+class ArConfig(_Objective):
     """Autoregression: every symbol from those before it; the first from BOS alone."""
 
     kind: Literal["ar"] = "ar"
-
-    @property
-    def visibility(self) -> Visibility:
-        return "causal"
-
-    @property
-    def time_conditioning(self) -> bool:
-        return False
 
 
 class MaskedConfig(Config):
@@ -53,10 +42,110 @@ class MaskedConfig(Config):
     time_conditioning: bool = False
     random_length: float = Field(default=0.0, ge=0, le=1)
     """Share of steps whose windows are cut to a uniform random length (SMDM, arXiv 2410.18514: 0.01)."""
+    weighting: Literal["bound", "uniform"] = "bound"
+    """What training minimises: the bound, or every masked symbol's cost at weight one. Evaluation knows no weights."""
+    clip: Range = (0.0, 1.0)
+    """Training draws t from this range alone. Evaluation covers all of it."""
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        return _checked(self, self.clip)
+
+
+class SpanConfig(_Objective):
+    """Masked diffusion that hides and reveals whole spans, a coin each."""
+
+    kind: Literal["span"] = "span"
+    spans: Spans = FixedSpans()
+    schedule: Schedule = LinearSchedule()
+
+
+class BlockConfig(_Objective):
+    """Block diffusion: blocks from left to right, masked diffusion inside each (BD3-LM, arXiv 2503.09573).
+
+    Block size 1 hides every symbol at every step and is exact; a block as long as the window is `masked`.
+    """
+
+    kind: Literal["block"] = "block"
+    block: PositiveInt = 16
+    """Symbols; the last block of a window may be shorter."""
+    clip: Range = (0.0, 1.0)
+    """Training draws each block's mask probability from this range alone. Evaluation covers all of it."""
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        return _checked(self, self.clip)
+
+
+class AnyOrderConfig(_Objective):
+    """Causal in a shuffled order; each input knows its own position and the next one's (sigma-GPT, 2404.09562)."""
+
+    kind: Literal["any_order"] = "any_order"
+
+
+class EsoConfig(_Objective):
+    """Masked diffusion of a share `alpha0` of the symbols, then the rest from left to right (Eso-LM, 2506.01928)."""
+
+    kind: Literal["eso"] = "eso"
+    alpha0: float = Field(default=0.5, ge=0, le=1)
+    """0 is autoregression, 1 masked diffusion."""
+    cached: bool = True
+    """Variant B: what is visible sees only what was revealed before it, so caches are exact. False: variant A."""
 
     @property
-    def visibility(self) -> Visibility:
-        return "bidirectional"
+    def diffusion_rows(self) -> float:
+        """Share of a batch's rows that train the diffusion term; the others train the sequential one."""
+        return {0.0: 0.0, 1.0: 1.0}.get(self.alpha0, 0.5)
 
 
-Objective = Annotated[ArConfig | MaskedConfig, Field(discriminator="kind")]
+class DigitsConfig(_Objective):
+    """Masked diffusion of the base-b digits of each symbol (MDM-Prime, 2505.18495; Prime-v2, 2603.16077).
+
+    The published loss, `joint`, is a surrogate and no bound; what is evaluated is always a bound.
+    """
+
+    kind: Literal["digits"] = "digits"
+    digits: PositiveInt | None = None
+    """Digits per symbol, in the smallest base that holds the alphabet; None means binary."""
+    shuffle: bool = True
+    """Whether symbols are numbered in a random order before they are written in digits (Prime-v2)."""
+    shuffle_seed: int = Field(default=0, ge=0)
+    merge: Literal["sum", "cat", "cat-share"] = "sum"
+    """Digit embeddings added; or side by side, a table per digit; or side by side, one table."""
+    loss: Literal["joint", "marginal", "symbol"] = "marginal"
+    """Training: the published joint cross-entropy, digit marginals (a bound), or whole symbols hidden (a bound)."""
+    chunk: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """With `joint`: above this t all digits of a symbol share one coin (the released recipe: 0.5)."""
+    consistent: bool = True
+    """Symbols that contradict a visible digit get no probability."""
+    schedule: Schedule = LinearSchedule()
+
+    @model_validator(mode="after")
+    def _chunk_is_joint(self) -> Self:
+        if self.chunk is not None and self.loss != "joint":
+            raise ValueError(f"chunk belongs to loss 'joint', not {self.loss!r}")
+        return self
+
+
+def digit_shape(vocab: int, digits: int | None) -> tuple[int, int]:
+    """(digits, base): the smallest base whose `digits` digits hold `vocab` symbols; binary when None."""
+    if vocab < 2:
+        return digits or 1, 2
+    if digits is None:
+        return (vocab - 1).bit_length(), 2
+    base = 2
+    while base**digits < vocab:
+        base += 1
+    return digits, base
+
+
+def _checked(config, clip: Range):
+    if clip[0] >= clip[1]:
+        raise ValueError(f"clip {clip} is no range; give (low, high) with low < high")
+    return config
+
+
+Objective = Annotated[
+    ArConfig | MaskedConfig | SpanConfig | BlockConfig | AnyOrderConfig | EsoConfig | DigitsConfig,
+    Field(discriminator="kind"),
+]

@@ -8,14 +8,14 @@ from collections.abc import Callable
 
 from isobyte.config.backbone import FlatConfig
 from isobyte.config.objective import Objective
-from isobyte.cost.flops import flat_flops
+from isobyte.cost.flops import TRAINING, cells, flat_flops
 from isobyte.cost.parameters import flat_parameters
 
 Rule = Callable[[FlatConfig, Objective, int, int], float]
 
 
 def _n(shape: FlatConfig, objective: Objective, vocab: int) -> int:
-    return flat_parameters(shape, vocab=vocab, time_conditioning=objective.time_conditioning).N
+    return flat_parameters(shape, objective, vocab=vocab).N
 
 
 def exact(shape: FlatConfig, objective: Objective, vocab: int, window: int) -> float:
@@ -26,7 +26,7 @@ def exact(shape: FlatConfig, objective: Objective, vocab: int, window: int) -> f
 def executed(shape: FlatConfig, objective: Objective, vocab: int, window: int) -> float:
     """As `exact`, with attention over the full window whatever the mask."""
     flops = flat_flops(shape, objective, vocab=vocab, window=window)
-    return 3 * (flops.forward - flops.attention + flops.attention_executed) / window
+    return (flops.training + TRAINING * (flops.attention_executed - flops.attention)) / window
 
 
 def six_n(shape: FlatConfig, objective: Objective, vocab: int, window: int) -> float:
@@ -58,7 +58,8 @@ def gidd(shape: FlatConfig, objective: Objective, vocab: int, window: int) -> fl
 
 def blt(shape: FlatConfig, objective: Objective, vocab: int, window: int) -> float:
     """6 N plus 3.5 x attention, halved where causal (the BLT code base's rule, arXiv 2412.09871)."""
-    attention = 4 * shape.layers * window * shape.width / (2 if objective.visibility == "causal" else 1)
+    halved = cells(objective, window).pairs < window * window
+    attention = 4 * shape.layers * window * shape.width / (2 if halved else 1)
     return 6 * _n(shape, objective, vocab) + 3.5 * attention
 
 

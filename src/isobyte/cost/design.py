@@ -35,7 +35,7 @@ def run_cost(config: RunConfig, *, vocab: int | None = None) -> Cost:
     vocab = vocab or config.representation.vocab_size
     assert vocab is not None
     shape, train = config.backbone, config.train
-    parameters = flat_parameters(shape, vocab=vocab, time_conditioning=config.objective.time_conditioning)
+    parameters = flat_parameters(shape, config.objective, vocab=vocab)
     return Cost(
         parameters=parameters,
         flops=flat_flops(shape, config.objective, vocab=vocab, window=train.window),

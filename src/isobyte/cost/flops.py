@@ -7,8 +7,9 @@ mask would execute stands beside it as `attention_executed` and is no part of th
 
 from dataclasses import dataclass
 
+from isobyte.config import objective as kinds
 from isobyte.config.backbone import FlatConfig
-from isobyte.config.objective import Objective, Visibility
+from isobyte.config.objective import digit_shape
 
 TRAINING = 3
 """Forward once, backward twice."""
@@ -16,7 +17,11 @@ TRAINING = 3
 
 @dataclass(frozen=True)
 class Flops:
-    """Forward FLOPs of one window."""
+    """Forward FLOPs of one window.
+
+    `code_filter` and `code_marginals` are the products with the code table of objective `digits`: the table is a
+    constant, so the filter has no backward pass at all, and the marginals one as dear as the forward one.
+    """
 
     blocks: float
     attention: float
@@ -25,38 +30,103 @@ class Flops:
     conditioning: float = 0.0
     recompute: float = 0.0
     patcher: float = 0.0
+    code_filter: float = 0.0
+    code_marginals: float = 0.0
 
     @property
     def forward(self) -> float:
+        return self.differentiated + self.code_filter + self.code_marginals
+
+    @property
+    def differentiated(self) -> float:
+        """Products of two things that both have gradients."""
         return self.blocks + self.attention + self.head + self.conditioning + self.recompute + self.patcher
 
     @property
     def training(self) -> float:
-        return TRAINING * self.forward
+        return TRAINING * self.differentiated + self.code_filter + 2 * self.code_marginals
 
     def breakdown(self) -> dict[str, float]:
         """Forward FLOPs per window by name; all but `attention_executed` sum to `forward`."""
-        names = ("blocks", "attention", "head", "conditioning", "recompute", "patcher", "attention_executed")
+        names = (
+            "blocks", "attention", "head", "conditioning", "recompute", "patcher", "code_filter", "code_marginals",
+            "attention_executed",
+        )  # fmt: skip
         return {name: float(getattr(self, name)) for name in names}
 
 
-def mean_context(visibility: Visibility, window: int) -> float:
-    """Keys that a query sees on average: (T + 1) / 2 causal, T bidirectional."""
-    return (window + 1) / 2 if visibility == "causal" else float(window)
+@dataclass(frozen=True)
+class Cells:
+    """What an objective shows of a window of T symbols, on average over rows."""
+
+    shown: float
+    """Cells that go through the blocks."""
+    asked: float
+    """Cells that go through the head."""
+    pairs: float
+    """Query-key pairs that its masks let through."""
+    executed: float
+    """Query-key pairs that a kernel computes which ignores the mask."""
 
 
-def flat_flops(shape: FlatConfig, objective: Objective, *, vocab: int, window: int) -> Flops:
+def cells(objective: kinds.Objective, window: int) -> Cells:
+    """One cell per symbol, or two where a window is shown hidden and in clear."""
+    T = window
+    square, causal, two = float(T * T), T * (T + 1) / 2, 4.0 * T * T
+    match objective:
+        case kinds.ArConfig() | kinds.AnyOrderConfig():
+            return Cells(T, T, causal, square)
+        case kinds.BlockConfig():
+            full, rest = divmod(T, objective.block)
+            sizes = [objective.block] * full + [rest] * (rest > 0)
+            within = float(sum(size * size for size in sizes))
+            before = (square - within) / 2
+            return Cells(2 * T, T, 2 * (within + before), two)
+        case kinds.EsoConfig():
+            return _eso_cells(objective, T)
+        case _:
+            return Cells(T, T, square, square)
+
+
+def _eso_cells(objective: kinds.EsoConfig, window: int) -> Cells:
+    """The expectation over the binomial number of visible symbols, v, of the two terms' own."""
+    T, alpha, share = window, objective.alpha0, objective.diffusion_rows
+    sequential = T * (T + 1) + (0 if objective.cached else T * (T - 1) * alpha**2)
+    v = T * alpha / 2
+    v_squared = v + T * (T - 1) * alpha**2 / 3
+    diffusion = T + T * v - (v_squared + v) / 2 if objective.cached else float(T * T)
+    return Cells(
+        shown=share * T + (1 - share) * 2 * T,
+        asked=T,
+        pairs=share * diffusion + (1 - share) * sequential,
+        executed=share * T * T + (1 - share) * 4 * T * T,
+    )
+
+
+def flat_flops(shape: FlatConfig, objective: kinds.Objective, *, vocab: int, window: int) -> Flops:
     """Forward FLOPs of one window of `window` symbols through a flat backbone and its head."""
     d, kv = shape.width, shape.n_kv_heads * shape.head_dim
-    per_symbol = shape.layers * (2 * (2 * d * d + 2 * d * kv) + 2 * 3 * d * shape.ffn_width)
-    per_key = shape.layers * 4 * d * window
+    per_cell = shape.layers * (2 * (2 * d * d + 2 * d * kv) + 2 * 3 * d * shape.ffn_width)
+    per_pair = shape.layers * 4 * d
+    shown = cells(objective, window)
     conditioning = 0
     if objective.time_conditioning:
         conditioning = 2 * (2 * d * d + (2 * shape.layers + 1) * 2 * d * d)
+    code_filter, code_marginals = _code_products(objective, vocab, window)
     return Flops(
-        blocks=window * per_symbol,
-        attention=per_key * mean_context(objective.visibility, window),
-        attention_executed=per_key * window,
-        head=window * 2 * vocab * d,
+        blocks=shown.shown * per_cell,
+        attention=per_pair * shown.pairs,
+        attention_executed=per_pair * shown.executed,
+        head=shown.asked * 2 * vocab * d,
         conditioning=conditioning,
+        code_filter=code_filter,
+        code_marginals=code_marginals,
     )
+
+
+def _code_products(objective: kinds.Objective, vocab: int, window: int) -> tuple[float, float]:
+    if not isinstance(objective, kinds.DigitsConfig):
+        return 0.0, 0.0
+    digits, base = digit_shape(vocab, objective.digits)
+    product = 2.0 * window * vocab * digits * base
+    return product * objective.consistent, product * (objective.loss == "marginal")

@@ -7,8 +7,10 @@ from isobyte.data.prepare import prepare
 from isobyte.data.stream import Stream, stream_from_file
 from isobyte.data.window import EvalWindows
 from isobyte.errors import UserError
-from isobyte.likelihood.evaluate import evaluate, network_log_probs
+from isobyte.likelihood.estimator import Settings, build_estimator
+from isobyte.likelihood.evaluate import evaluate
 from isobyte.likelihood.value import Likelihood
+from isobyte.objective.digits import objective_log_probs
 from isobyte.representation import Representation, load
 from isobyte.train.checkpoint import load_weights
 from isobyte.train.folder import RunFolder
@@ -25,6 +27,7 @@ def evaluate_run(
     max_bytes: int | None = None,
     seed: int | None = None,
     device: str = "auto",
+    estimator: str | None = None,
 ) -> Likelihood:
     """The likelihood of `data`, or of the run's held-out text when None.
 
@@ -42,15 +45,12 @@ def evaluate_run(
     if passes is not None and (passes < 2 or passes % 2):
         raise UserError(f"{passes} passes", where="--passes", how="take an even number of at least 2")
     text = _text(path, config, data, column, representation)
+    limit = max_bytes or (settings.max_bytes if data is None else None)
+    told = Settings(passes or settings.passes, settings.seed if seed is None else seed, model.vocab, model.codes)
     return evaluate(
-        network_log_probs(model),
-        config.objective,
-        EvalWindows(text, config.train.window, max_bytes or (settings.max_bytes if data is None else None)).batches(
-            256
-        ),
-        model.vocab,
-        passes=passes or settings.passes,
-        seed=settings.seed if seed is None else seed,
+        objective_log_probs(config.objective, model),
+        build_estimator(config.objective, told, estimator),
+        EvalWindows(text, config.train.window, limit).batches(256),
         device=where,
     )
 

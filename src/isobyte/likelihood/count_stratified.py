@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from isobyte.backbone.mask import BIDIRECTIONAL
-from isobyte.likelihood.exact import LogProbs
+from isobyte.objective.base import LogProbs, View
 from isobyte.random import generator
 
 
@@ -54,7 +54,8 @@ def masked_nats(
     costs = []
     for start in range(0, len(inputs), rows):
         call = slice(start, start + rows)
-        log_BTV = log_probs(inputs[call], BIDIRECTIONAL, None if times is None else times[call])
+        view = View(inputs[call], BIDIRECTIONAL, time_B=None if times is None else times[call])
+        log_BTV = log_probs(view)
         costs.append(-log_BTV.gather(-1, targets[call, :, None]).squeeze(-1).double())
     cost_WHPT = torch.cat(costs).view(masked.shape)
     cost_WHP = torch.where(masked, cost_WHPT, 0.0).sum(-1)

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from isobyte.backbone.mask import BIDIRECTIONAL
 from isobyte.config.objective import Schedule
-from isobyte.likelihood.exact import LogProbs
 from isobyte.likelihood.oracle import all_sequences
+from isobyte.objective.base import LogProbs, View
 from isobyte.objective.schedule import mask_probability, weight
 
 
@@ -30,7 +30,7 @@ def count_costs(log_probs: LogProbs, x_BT: Tensor, vocab: int, *, told_rate: boo
     counts_M = masks_MT.sum(1)
     inputs = torch.where(masks_MT, vocab, x_BT[:, None]).flatten(0, 1)
     time = (counts_M / length).repeat(batch) if told_rate else None
-    log_BMTV = log_probs(inputs, BIDIRECTIONAL, time).double().view(batch, *masks_MT.shape, vocab)
+    log_BMTV = log_probs(View(inputs, BIDIRECTIONAL, time_B=time)).double().view(batch, *masks_MT.shape, vocab)
     x_BMT = x_BT[:, None].expand(batch, *masks_MT.shape)
     cost_BMT = -log_BMTV.gather(-1, x_BMT[..., None]).squeeze(-1)
     cost_BM = torch.where(masks_MT, cost_BMT, 0.0).sum(-1)

@@ -5,87 +5,47 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from isobyte.backbone.mask import MaskSpec
-from isobyte.config.objective import ArConfig, Objective
 from isobyte.errors import UserError
-from isobyte.likelihood.count_stratified import masked_nats
-from isobyte.likelihood.exact import LogProbs, ar_nats
+from isobyte.likelihood.estimator import Estimator
 from isobyte.likelihood.value import Likelihood
-from isobyte.objective.base import Network
+from isobyte.objective.base import LogProbs
 
 Windows = Iterable[tuple[np.ndarray, np.ndarray]]
 """Batches of windows of one length: symbols [W, T] and raw bytes [W]."""
 
 
-def network_log_probs(network: Network) -> LogProbs:
-    """A network's log-probabilities, normalised in fp32 or better."""
-
-    def log_probs(inputs_BT: Tensor, mask: MaskSpec, time_B: Tensor | None) -> Tensor:
-        logits = network.logits(network(inputs_BT, mask, time_B=time_B))
-        return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
-
-    return log_probs
-
-
 @torch.inference_mode()
 def evaluate(
     log_probs: LogProbs,
-    objective: Objective,
+    estimator: Estimator,
     windows: Windows,
-    vocab: int,
     *,
-    passes: int,
-    seed: int,
     device: torch.device | str = "cpu",
-    logits_per_call: int = 1 << 23,
     progress: Callable[[int], None] | None = None,
 ) -> Likelihood:
-    """The likelihood of all `windows`: exact for `ar`, a bound by `passes` passes a window for `masked`.
+    """The likelihood of all `windows`.
 
     Every window is scored at its true length; the bytes are those of the raw text. Raises UserError for no windows.
     """
-    exact = isinstance(objective, ArConfig)
-    symbols_per_call = max(1, logits_per_call // vocab)
-    halves, sizes, symbols = [], [], 0
+    halves, sizes, symbols, passes = [], [], 0, 0
     for x_WT, bytes_W in windows:
-        rows = max(1, symbols_per_call // (x_WT.shape[1] * (1 if exact else passes)))
+        rows = estimator.rows(x_WT.shape[1])
         for start in range(0, len(x_WT), rows):
             x = torch.from_numpy(np.ascontiguousarray(x_WT[start : start + rows])).long().to(device)
-            if isinstance(objective, ArConfig):
-                nats = ar_nats(log_probs, x, vocab)[:, None].expand(-1, 2)
-            else:
-                nats = masked_nats(
-                    log_probs,
-                    x,
-                    vocab,
-                    passes=passes,
-                    seed=seed,
-                    first_window=sum(map(len, halves)),
-                    told_rate=objective.time_conditioning,
-                    symbols_per_call=symbols_per_call,
-                )
-            halves.append(nats.cpu().numpy())
+            nats_W2 = estimator.nats(log_probs, x, sum(map(len, halves)))
+            halves.append(nats_W2.cpu().numpy())
             sizes.append(bytes_W[start : start + rows])
             symbols += x.numel()
+            passes += len(x) * estimator.passes(x.shape[1])
             if progress is not None:
                 progress(int(sizes[-1].sum()))
     if not halves:
         raise UserError("there is no text to score", where="evaluate", how="name a corpus with held-out text")
-    return summarise(
-        np.concatenate(halves),
-        np.concatenate(sizes),
-        symbols,
-        exact=exact,
-        passes=1 if exact else passes,
-        seed=seed,
-    )
+    return summarise(np.concatenate(halves), np.concatenate(sizes), symbols, estimator, passes)
 
 
-def summarise(
-    nats_W2: np.ndarray, bytes_W: np.ndarray, symbols: int, *, exact: bool, passes: int, seed: int
-) -> Likelihood:
+def summarise(nats_W2: np.ndarray, bytes_W: np.ndarray, symbols: int, estimator: Estimator, passes: int) -> Likelihood:
     """Totals and standard errors. The estimator's comes from the two halves, the text's from the windows."""
     windows, total = len(bytes_W), int(bytes_W.sum())
     nats_W = nats_W2.mean(1)
@@ -99,10 +59,10 @@ def summarise(
         bytes=total,
         symbols=symbols,
         windows=windows,
-        kind="exact" if exact else "bound",
-        estimator="exact" if exact else "count-stratified",
-        stderr=0.0 if exact else math.sqrt(estimator_variance) * per_bit,
+        kind=estimator.kind,
+        estimator=estimator.name,
+        stderr=math.sqrt(estimator_variance) * per_bit if estimator.random else 0.0,
         stderr_text=None if text_variance is None else math.sqrt(text_variance) * per_bit,
-        nfe=windows * passes,
-        seed=None if exact else seed,
+        nfe=passes,
+        seed=estimator.seed if estimator.random else None,
     )

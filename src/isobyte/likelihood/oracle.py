@@ -1,9 +1,8 @@
 """Exact posteriors of small sources: networks that cannot be wrong, to prove the bounds with.
 
-Each function returns `LogProbs`: for masked inputs (id `vocab` where hidden) the float64 log-posterior of
-every position given the visible ones; for autoregressive inputs (BOS, then the window but its last symbol)
-that of position i given the i symbols before it. Under its own oracle a source costs its entropy on average,
-exactly. They are for proofs: on the CPU, and none of them fast.
+Each function returns `LogProbs`: the float64 log-posterior of every position that a view asks about, given all
+that its mask lets the asking cell see (id `vocab` shows nothing). Under its own oracle a source costs its entropy on
+average, exactly. They are for proofs: on the CPU, and none of them fast.
 """
 
 from collections.abc import Callable
@@ -12,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from isobyte.backbone.mask import MaskSpec
-from isobyte.likelihood.exact import LogProbs
+from isobyte.objective.base import LogProbs, View
 
 Posterior = Callable[[Tensor], Tensor]
 """contexts [B, T], `vocab` where hidden -> weights [B, T, vocab], proportional to p(x_i | the visible)."""
@@ -23,7 +21,7 @@ def oracle(posterior: Posterior, vocab: int) -> LogProbs:
     """The log-probabilities of a source whose posteriors are known.
 
     A visible position is certain of its symbol; a context the source never produces predicts the uniform
-    distribution. Autoregression asks for T contexts per window, so it costs T times as much as a masked pass.
+    distribution. A view that is not bidirectional asks for a context per cell.
     """
 
     def log_posterior(contexts_BT: Tensor) -> Tensor:
@@ -33,17 +31,38 @@ def oracle(posterior: Posterior, vocab: int) -> LogProbs:
         certain = contexts_BT[..., None] == torch.arange(vocab)
         return torch.where((contexts_BT < vocab)[..., None], certain.double(), probabilities).log()
 
-    def log_probs(inputs_BT: Tensor, mask: MaskSpec, _time: Tensor | None = None) -> Tensor:
-        if mask.kind == "bidirectional":
-            return log_posterior(inputs_BT)
-        batch, length = inputs_BT.shape
-        following = inputs_BT.roll(-1, 1)[:, None].expand(batch, length, length)
-        before = torch.ones(length, length, dtype=torch.bool).tril(-1)
-        contexts = torch.where(before, following, vocab).flatten(0, 1)
-        prefixes = log_posterior(contexts).view(batch, length, length, vocab)
-        return prefixes.diagonal(dim1=1, dim2=2).transpose(1, 2)
+    def log_probs(view: View) -> Tensor:
+        if view.mask.kind == "bidirectional":
+            return log_posterior(view.inputs)
+        contexts_BAT, asked_BA = seen(view, vocab)
+        batch, asked, length = contexts_BAT.shape
+        posteriors_BATV = log_posterior(contexts_BAT.flatten(0, 1)).view(batch, asked, length, vocab)
+        return posteriors_BATV.gather(2, asked_BA[..., None, None].expand(-1, -1, 1, vocab)).squeeze(2)
 
     return log_probs
+
+
+def seen(view: View, vocab: int) -> tuple[Tensor, Tensor]:
+    """What each asked cell may see, [B, A, T] (`vocab` where nothing), and the position it asks about, [B, A].
+
+    Read off the view's mask and positions alone, so a mask that shows too much is an oracle that knows too much.
+    """
+    batch, cells = view.inputs.shape
+    asked = cells if view.asked is None else view.asked
+    places = torch.arange(cells)
+    held, ask = (places - 1, places) if view.mask.kind == "causal" else (places, places)
+    if view.positions is not None:
+        held, ask = view.positions.held, view.positions.asked
+    held, ask = held.expand(batch, cells), ask.expand(batch, cells)
+    length = int(ask.max()) + 1
+    visible = view.mask.dense(cells)
+    visible = visible if visible.ndim == 2 else visible[:, 0]
+    visible = visible.expand(batch, cells, cells)[:, :asked]
+    shown = visible & (view.inputs < vocab)[:, None] & (held >= 0)[:, None]
+    contexts = torch.full((batch, asked, length + 1), vocab)
+    where = torch.where(shown, held[:, None], length)
+    contexts.scatter_(2, where, view.inputs[:, None].expand_as(where))
+    return contexts[..., :length], ask[:, :asked]
 
 
 def iid(probabilities_V: Tensor) -> LogProbs:

@@ -4,10 +4,15 @@ import torch
 from torch import Tensor
 
 from isobyte.backbone.mask import CAUSAL
-from isobyte.objective.base import View
+from isobyte.objective.base import Question, View
 
 
 def ar_view(x_BT: Tensor, vocab: int) -> View:
-    """Inputs are BOS (id `vocab`) and the window but its last symbol; every symbol is a target of weight one."""
+    """BOS (id `vocab`) and the window but its last symbol; every cell is asked for the symbol after it."""
     bos = torch.full_like(x_BT[:, :1], vocab)
-    return View(torch.cat((bos, x_BT[:, :-1]), 1), x_BT, None, CAUSAL)
+    return View(torch.cat((bos, x_BT[:, :-1]), 1), CAUSAL)
+
+
+def ar_question(x_BT: Tensor, vocab: int) -> Question:
+    """Every symbol from those before it, at weight one."""
+    return Question(ar_view(x_BT, vocab), x_BT)

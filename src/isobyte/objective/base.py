@@ -1,26 +1,45 @@
-"""What every objective shares: a view of a batch, and the cost of predicting from it."""
+"""What every objective shares: what a network is shown, what it is asked, and the cost of its answer."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from isobyte.backbone.mask import MaskSpec
+from isobyte.backbone.cache import Cache
+from isobyte.backbone.layers import Positions
+from isobyte.backbone.mask import Mask
 
 
 @dataclass(frozen=True)
 class View:
-    """What the network is shown and what it is asked.
+    """What the network is shown: S cells, of which the first `asked` are to predict a symbol (all, if None)."""
 
-    `weights_BT` multiply each position's cost; zero where nothing is asked.
-    """
-
-    inputs_BT: Tensor
-    targets_BT: Tensor
-    weights_BT: Tensor | None
-    mask: MaskSpec
+    inputs: Tensor
+    """[B, S] ids, or [B, S, digits]."""
+    mask: Mask
+    positions: Positions | None = None
+    """0..S-1 where left out, or -1..S-2 held and 0..S-1 asked where the mask is causal (BOS holds nothing)."""
     time_B: Tensor | None = None
+    asked: int | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """A view, the symbols [B, T] that its asked cells are to predict, and the weights of their costs (1 if None)."""
+
+    view: View
+    targets_BT: Tensor
+    weights_BT: Tensor | None = None
+
+    def cost(self, logits_BTV: Tensor) -> Tensor:
+        """Weighted nats, summed. Softmax and sum in fp32."""
+        logits, targets = logits_BTV.flatten(0, 1).float(), self.targets_BT.flatten()
+        if self.weights_BT is None:
+            return F.cross_entropy(logits, targets, reduction="sum")
+        return (F.cross_entropy(logits, targets, reduction="none") * self.weights_BT.flatten()).sum()
 
 
 class Network(Protocol):
@@ -28,14 +47,44 @@ class Network(Protocol):
 
     vocab: int
 
-    def __call__(self, inputs_BT: Tensor, mask: MaskSpec, *, time_B: Tensor | None = None) -> Tensor: ...
-    def logits(self, h_BTD: Tensor) -> Tensor: ...
+    @property
+    def codes(self) -> Tensor | None:
+        """[vocab, digits] where symbols are shown as digits."""
+        ...
+
+    def __call__(
+        self,
+        inputs_BS: Tensor,
+        mask: Mask,
+        *,
+        positions: Positions | None = None,
+        time_B: Tensor | None = None,
+        cache: Cache | None = None,
+        keep: int = 0,
+    ) -> Tensor: ...
+    def logits(self, h_BSD: Tensor) -> Tensor: ...
 
 
-def cost_sum(network: Network, view: View) -> Tensor:
-    """Weighted nats summed over the view. Softmax and sum in fp32."""
-    logits = network.logits(network(view.inputs_BT, view.mask, time_B=view.time_B)).flatten(0, 1).float()
-    targets = view.targets_BT.flatten()
-    if view.weights_BT is None:
-        return F.cross_entropy(logits, targets, reduction="sum")
-    return (F.cross_entropy(logits, targets, reduction="none") * view.weights_BT.flatten()).sum()
+LogProbs = Callable[[View], Tensor]
+"""A view -> natural log-probabilities [B, asked, vocab] of the symbols that it asks for."""
+
+
+def answer(network: Network, view: View) -> Tensor:
+    """Logits [B, asked, vocab]."""
+    h_BSD = network(view.inputs, view.mask, positions=view.positions, time_B=view.time_B)
+    return network.logits(h_BSD if view.asked is None else h_BSD[:, : view.asked])
+
+
+def network_log_probs(network: Network) -> LogProbs:
+    """A network's log-probabilities, normalised in fp32 or better."""
+
+    def log_probs(view: View) -> Tensor:
+        logits = answer(network, view)
+        return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+
+    return log_probs
+
+
+def cost_sum(network: Network, question: Question) -> Tensor:
+    """Weighted nats summed over the question."""
+    return question.cost(answer(network, question.view))

@@ -8,36 +8,36 @@ import torch
 from torch import Tensor
 
 from isobyte.backbone.mask import BIDIRECTIONAL
-from isobyte.config.objective import MaskedConfig
-from isobyte.objective.base import View
+from isobyte.config.objective import MaskedConfig, Schedule
+from isobyte.objective.base import Question, View
+from isobyte.objective.draw import Draw
 from isobyte.objective.schedule import mask_probability, weight
-from isobyte.random import generator
 
 
-def masked_view(x_BT: Tensor, masked_BT: Tensor, vocab: int, weights_BT: Tensor, time_B: Tensor | None = None) -> View:
-    """Show everything but the masked symbols (id `vocab` in their place), ask for those."""
-    return View(torch.where(masked_BT, vocab, x_BT), x_BT, weights_BT, BIDIRECTIONAL, time_B)
+def masked_view(x_BT: Tensor, masked_BT: Tensor, vocab: int, time_B: Tensor | None = None) -> View:
+    """Everything but the masked symbols, which show id `vocab` in their place."""
+    return View(torch.where(masked_BT, vocab, x_BT), BIDIRECTIONAL, time_B=time_B)
 
 
-def stratified_times(seed: int, step: int, batch: int) -> np.ndarray:
-    """[batch] times in (0, 1], one per stratum of the global batch, by one shared shift (VDM, arXiv 2107.00630).
-
-    Drawn whole on every rank and sliced, so that any number of ranks and micro-batches sees the same set.
-    """
-    shift = generator(seed, "time", step).random()
-    return 1 - (shift + np.arange(batch) / batch) % 1
+def rates(schedule: Schedule, draw: Draw, clip: tuple[float, float] = (0.0, 1.0)) -> tuple[Tensor, Tensor]:
+    """[rows] mask probabilities of these rows and the weights of their costs, t stratified over the global batch."""
+    low, high = clip
+    t_B = torch.from_numpy(low + (high - low) * draw.times()).float()
+    return mask_probability(schedule, t_B), weight(schedule, t_B)
 
 
-def noised_view(
-    config: MaskedConfig, x_BT: Tensor, vocab: int, *, seed: int, step: int, rows: slice, batch: int
-) -> View:
-    """The training view of rows `rows` of step `step`'s global batch: each symbol masked with its row's p(t)."""
-    t_B = torch.from_numpy(stratified_times(seed, step, batch)[rows]).float()
-    p_B = mask_probability(config.schedule, t_B)
-    length = x_BT.shape[1]
-    noise = generator(seed, "mask", step).random((batch, length), dtype=np.float32)[rows]
-    masked_BT = torch.from_numpy(noise) < p_B[:, None]
-    weights_BT = masked_BT * weight(config.schedule, t_B)[:, None]
+def masked_question(config: MaskedConfig, x_BT: Tensor, vocab: int, draw: Draw) -> Question:
+    """Each symbol is masked with its row's p(t), and asked for at the weight of t."""
+    p_B, weight_B = rates(config.schedule, draw, config.clip)
+    if config.weighting == "uniform":
+        weight_B = torch.ones_like(weight_B)
+    masked_BT = torch.from_numpy(draw.uniform("mask", x_BT.shape[1])) < p_B[:, None]
     device = x_BT.device
+    weights_BT = (masked_BT * weight_B[:, None]).to(device)
     time_B = p_B.to(device) if config.time_conditioning else None
-    return masked_view(x_BT, masked_BT.to(device), vocab, weights_BT.to(device), time_B)
+    return Question(masked_view(x_BT, masked_BT.to(device), vocab, time_B), x_BT, weights_BT)
+
+
+def ranks_of(keys_BT: np.ndarray) -> np.ndarray:
+    """The place of each entry among its row's, ascending: random keys make random permutations."""
+    return keys_BT.argsort(-1).argsort(-1)

@@ -1,26 +1,44 @@
-"""Training views: one function from (objective, batch, counter) to what the network is shown."""
+"""Training: one function from (objective, batch, counter) to what the network is asked."""
 
 from torch import Tensor
 
-from isobyte.config.objective import ArConfig, Objective
-from isobyte.objective.ar import ar_view
-from isobyte.objective.base import View
-from isobyte.objective.masked import noised_view
+from isobyte.config import objective as kinds
+from isobyte.objective.any_order import any_order_question
+from isobyte.objective.ar import ar_question
+from isobyte.objective.base import Network, Question
+from isobyte.objective.block import block_question
+from isobyte.objective.digits import digits_question
+from isobyte.objective.draw import Draw
+from isobyte.objective.eso import eso_questions
+from isobyte.objective.masked import masked_question
+from isobyte.objective.span import span_question
 from isobyte.random import generator
 
 
-def window_length(objective: Objective, window: int, *, seed: int, step: int) -> int:
+def window_length(objective: kinds.Objective, window: int, *, seed: int, step: int) -> int:
     """Symbols of this step's windows: `window`, or a uniform random length on the objective's share of the steps."""
-    if isinstance(objective, ArConfig) or not objective.random_length:
+    if not objective.random_length:
         return window
     draw = generator(seed, "length", step)
     return int(draw.integers(1, window + 1)) if draw.random() < objective.random_length else window
 
 
-def training_view(
-    objective: Objective, x_BT: Tensor, vocab: int, *, seed: int, step: int, rows: slice, batch: int
-) -> View:
-    """The view of rows `rows` of step `step`'s global batch of `batch` windows."""
-    if isinstance(objective, ArConfig):
-        return ar_view(x_BT, vocab)
-    return noised_view(objective, x_BT, vocab, seed=seed, step=step, rows=rows, batch=batch)
+def training_questions(objective: kinds.Objective, x_BT: Tensor, network: Network, draw: Draw) -> list[Question]:
+    """What rows `draw.rows` of a step ask of `network`; their costs sum to the loss times the batch's symbols."""
+    vocab = network.vocab
+    match objective:
+        case kinds.ArConfig():
+            return [ar_question(x_BT, vocab)]
+        case kinds.MaskedConfig():
+            return [masked_question(objective, x_BT, vocab, draw)]
+        case kinds.SpanConfig():
+            return [span_question(objective, x_BT, vocab, draw)]
+        case kinds.BlockConfig():
+            return [block_question(objective, x_BT, vocab, draw)]
+        case kinds.AnyOrderConfig():
+            return [any_order_question(x_BT, vocab, draw)]
+        case kinds.EsoConfig():
+            return eso_questions(objective, x_BT, vocab, draw)
+        case kinds.DigitsConfig():
+            assert network.codes is not None
+            return [digits_question(objective, x_BT, network.codes, draw)]

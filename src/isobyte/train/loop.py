@@ -13,7 +13,10 @@ from isobyte.cost.flops import flat_flops
 from isobyte.data.prepared import Prepared
 from isobyte.data.window import EvalWindows, TrainWindows
 from isobyte.errors import UserError
-from isobyte.likelihood.evaluate import evaluate, network_log_probs
+from isobyte.likelihood.estimator import Settings, build_estimator
+from isobyte.likelihood.evaluate import evaluate
+from isobyte.objective.digits import objective_log_probs
+from isobyte.objective.network import build_network
 from isobyte.representation import save
 from isobyte.train.checkpoint import load_latest, save_checkpoint, save_weights
 from isobyte.train.folder import RunFolder
@@ -43,7 +46,7 @@ class Totals:
 
 def build_model(config: RunConfig, vocab: int, attention: str = "sdpa") -> FlatModel:
     """The run's network at its initial weights."""
-    model = FlatModel(config.backbone, vocab, time_conditioning=config.objective.time_conditioning, attention=attention)
+    model = build_network(config.backbone, config.objective, vocab, attention)
     initialise(model, config.train.seed)
     return model
 
@@ -152,11 +155,11 @@ def _finish(
     """Score the held-out text, write weights and result, drop the checkpoints. Every rank scores; rank 0 writes."""
     device = model.embedding.weight.device
     clock = time.monotonic()
+    settings = Settings(config.evaluate.passes, config.evaluate.seed, model.vocab, model.codes)
     scored = evaluate(
-        network_log_probs(model), config.objective,
+        objective_log_probs(config.objective, model), build_estimator(config.objective, settings),
         EvalWindows(prepared.stream("heldout"), config.train.window, config.evaluate.max_bytes).batches(256),
-        model.vocab,
-        passes=config.evaluate.passes, seed=config.evaluate.seed, device=device,
+        device=device,
         progress=lambda size: report({"phase": "evaluate", "bytes": size}),
     )  # fmt: skip
     if not math.isfinite(scored.nats):

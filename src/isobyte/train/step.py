@@ -12,7 +12,8 @@ from torch import Tensor
 from isobyte.backbone.flat import FlatModel
 from isobyte.config.run import RunConfig
 from isobyte.objective.base import Network, cost_sum
-from isobyte.objective.training import training_view, window_length
+from isobyte.objective.draw import Draw
+from isobyte.objective.training import training_questions, window_length
 from isobyte.train.optim import flat_parameters, lr_scale
 from isobyte.train.parallel import Ranks
 
@@ -66,11 +67,11 @@ def train_step(
     for start in range(0, len(rows), micro):
         x_BT = torch.from_numpy(batch[start : start + micro, :length]).to(device, non_blocking=True)
         piece = slice(rows[0] + start, rows[0] + start + len(x_BT))
-        view = training_view(objective, x_BT, model.vocab, seed=train.seed, step=step, rows=piece, batch=train.batch)
-        with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
-            loss = cost_sum(network, view) / count
-        loss.backward()
-        total += loss.detach()
+        for question in training_questions(objective, x_BT, model, Draw(train.seed, step, piece, train.batch)):
+            with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
+                loss = cost_sum(network, question) / count
+            loss.backward()
+            total += loss.detach()
     flat = [parameter for _, parameter in flat_parameters(optimizer)]
     ranks.sum_gradients(flat)
     norm = torch.nn.utils.clip_grad_norm_(flat, train.clip or float("inf"), foreach=True)
