@@ -83,7 +83,7 @@ def other_values(value: Any) -> list[Any]:
     if value is None:
         return [2, 0.5, "x"]
     if isinstance(value, str):
-        return ["masked", "iid", "markov", "fp32", "w24", value + "x"]
+        return ["masked", "iid", "markov", "fp32", "w24", "uniform", value + "x"]
     return [[1.0, 2.0], {"masked": "w64"}]
 
 
