@@ -85,6 +85,11 @@ class FlatModel(nn.Module):
             return self.head(h_BSD)
         return F.linear(h_BSD, self.embedding.weight[: self.vocab])
 
+    def new_cache(self, batch: int, capacity: int) -> Cache:
+        """An empty cache for `capacity` cells of `batch` rows."""
+        weight = self.norm.weight
+        return Cache(self.shape, batch, capacity, dtype=weight.dtype, device=weight.device)
+
     def _rotations(self, length: int, device: torch.device, positions: Positions | None) -> Rotations:
         if positions is not None:
             query = rotation(positions.asked, self.shape.head_dim, self.shape.rope_base)

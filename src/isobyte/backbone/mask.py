@@ -50,8 +50,9 @@ class Ranked:
     def _dense(self) -> Tensor:
         query, key = self.rank_BS[:, :, None], self.rank_BS[:, None]
         query_noisy, key_noisy = self.noisy_BS[:, :, None], self.noisy_BS[:, None]
-        revealed = ~key_noisy & (key < query)
-        return (revealed | ((key == query) & (key_noisy == query_noisy)))[:, None]
+        with torch.inference_mode(False):  # it may outlive the call, and training may need it next
+            revealed = ~key_noisy & (key < query)
+            return (revealed | ((key == query) & (key_noisy == query_noisy)))[:, None]
 
 
 Mask = MaskSpec | Ranked
