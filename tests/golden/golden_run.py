@@ -9,8 +9,9 @@ from pathlib import Path
 
 import torch
 
-from isobyte.backbone.flat import FlatModel, initialise
+from isobyte.backbone.flat import initialise
 from isobyte.config.run import RunConfig
+from isobyte.objective.network import build_network
 from isobyte.random import generator
 from isobyte.train.optim import build_optimizer
 from isobyte.train.parallel import Ranks
@@ -26,6 +27,13 @@ OBJECTIVES = {
         "time_conditioning": True,
         "random_length": 0.3,
     },
+    "span": {"kind": "span", "spans": {"kind": "geometric", "mean": 3}},
+    "block": {"kind": "block", "block": 5, "clip": [0.3, 0.8]},
+    "any_order": {"kind": "any_order"},
+    "eso": {"kind": "eso", "alpha0": 0.5},
+    "eso-uncached": {"kind": "eso", "alpha0": 0.25, "cached": False},
+    "digits-marginal": {"kind": "digits", "digits": 2, "merge": "cat"},
+    "digits-joint": {"kind": "digits", "loss": "joint", "chunk": 0.5, "consistent": False},
 }
 
 
@@ -45,7 +53,7 @@ def golden_losses(objective: str) -> list[float]:
     """Nats per symbol of each step on symbols that repeat within their window."""
     config = golden_config(objective)
     train = config.train
-    model = FlatModel(config.backbone, 256, time_conditioning=config.objective.time_conditioning)
+    model = build_network(config.backbone, config.objective, 256)
     initialise(model, train.seed)
     optimizer = build_optimizer(model, train.optimizer)
     losses = []

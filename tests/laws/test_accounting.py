@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from small import measure as score
 from torch import Tensor
 
-from isobyte.config.objective import ArConfig, MaskedConfig
+from isobyte.config.objective import (
+    AnyOrderConfig,
+    ArConfig,
+    BlockConfig,
+    EsoConfig,
+    MaskedConfig,
+    Objective,
+    SpanConfig,
+)
 from isobyte.config.representation import BpeConfig, BytesConfig
 from isobyte.data.stream import Stream
 from isobyte.data.window import EvalWindows
@@ -21,14 +29,16 @@ from isobyte.objective.base import View
 from isobyte.representation import build
 
 P = np.array([0.5, 0.25, 0.15, 0.1])
-OBJECTIVES = [ArConfig(), MaskedConfig()]
+OBJECTIVES: list[Objective] = [
+    ArConfig(), MaskedConfig(), SpanConfig(), BlockConfig(block=4), AnyOrderConfig(), EsoConfig(),
+]  # fmt: skip
 STREAM = np.random.default_rng(0).choice(4, size=203, p=P)
 
 
 def measure(
     stream: np.ndarray,
     length: int,
-    objective: ArConfig | MaskedConfig,
+    objective: Objective,
     p: np.ndarray = P,
     bytes_each: int = 1,
 ) -> Likelihood:
@@ -48,16 +58,19 @@ def test_windows_and_the_last_partial_one_sum_to_the_stream(length: int) -> None
     assert value.windows == math.ceil(len(STREAM) / length)
 
 
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: o.kind)
 @pytest.mark.parametrize("length", [1, 7, 64, 203, 500])
-def test_independent_data_cost_the_same_in_windows_of_any_length(length: int) -> None:
+def test_independent_data_cost_the_same_in_windows_of_any_length(objective: Objective, length: int) -> None:
     surprise = -np.log2(P)[STREAM].mean()
-    assert measure(STREAM, length, ArConfig()).bpb == pytest.approx(surprise, rel=1e-12)
-    bound = measure(STREAM, length, MaskedConfig())
-    assert abs(bound.bpb - surprise) <= 4 * bound.stderr + 1e-12
+    value = measure(STREAM, length, objective)
+    if value.kind == "exact":
+        assert value.bpb == pytest.approx(surprise, rel=1e-12)
+    # over one window the standard error has one degree of freedom
+    assert abs(value.bpb - surprise) <= (4 if value.windows > 3 else 16) * value.stderr + 1e-12
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: o.kind)
-def test_a_tokenizer_matters_through_its_bytes_alone(objective: ArConfig | MaskedConfig) -> None:
+def test_a_tokenizer_matters_through_its_bytes_alone(objective: Objective) -> None:
     """The same bytes as pairs: half the symbols, twice the cost of each, the same bits per byte."""
     stream = STREAM[:202]
     pairs = stream[0::2] * 4 + stream[1::2]
@@ -70,9 +83,7 @@ def test_a_tokenizer_matters_through_its_bytes_alone(objective: ArConfig | Maske
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: o.kind)
 @pytest.mark.parametrize("window", [7, 30])
-def test_a_law_of_bytes_costs_the_same_through_every_representation(
-    objective: ArConfig | MaskedConfig, window: int
-) -> None:
+def test_a_law_of_bytes_costs_the_same_through_every_representation(objective: Objective, window: int) -> None:
     """Each symbol at the cost of its bytes: windows, partial windows and symbols drop out of the result."""
     text = "ein Fuß, zwei Füße; le pied, les pieds. ".encode() * 5 + bytes(range(256))
     log_p = torch.log_softmax(torch.linspace(0, 5, 256, dtype=torch.float64), 0)
@@ -81,7 +92,8 @@ def test_a_law_of_bytes_costs_the_same_through_every_representation(
         cost = torch.stack([log_p[list(representation.decode(np.array([i])))].sum() for i in range(vocab)])
 
         def log_probs(view: View, cost: Tensor = cost) -> Tensor:
-            return cost.expand(*view.inputs.shape, len(cost))
+            asked = view.inputs.shape[1] if view.asked is None else view.asked
+            return cost.expand(len(view.inputs), asked, len(cost))
 
         windows = EvalWindows(Stream.of([text[:200], text[200:]], representation), window)
         value = score(log_probs, objective, windows.batches(4), vocab, passes=64, seed=0)

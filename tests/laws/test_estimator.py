@@ -15,7 +15,7 @@ from isobyte.config.objective import (
     PolynomialSchedule,
     Schedule,
 )
-from isobyte.likelihood import estimator, oracle
+from isobyte.likelihood import oracle, passes
 from isobyte.likelihood.count_stratified import masked_nats, stratified_counts, window_masks
 from isobyte.likelihood.enumeration import enumerated_bound
 from isobyte.objective.base import Question, cost_sum, network_log_probs
@@ -75,7 +75,7 @@ def test_estimate_does_not_depend_on_how_windows_are_batched(monkeypatch: pytest
     sizes = np.full(10, LENGTH)
     pieces = [(x[:3], sizes[:3]), (x[3:], sizes[3:])]
     whole = score(PREDICTOR, MaskedConfig(), [(x, sizes)], 2, passes=4, seed=1)
-    monkeypatch.setattr(estimator, "LOGITS_PER_CALL", 14)
+    monkeypatch.setattr(passes, "LOGITS_PER_CALL", 14)
     split = score(PREDICTOR, MaskedConfig(), pieces, 2, passes=4, seed=1)
     assert whole.nats == pytest.approx(split.nats, rel=1e-12)
     assert whole.stderr == pytest.approx(split.stderr, rel=1e-12)

@@ -5,10 +5,12 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import tyro
 from rich.table import Table
 
+from isobyte.cli.compress import Rule
 from isobyte.cli.output import console, emit, tables
 
 
@@ -40,23 +42,88 @@ def train(
         json: print the record as one JSON object, last on standard output
     """
     from isobyte.evaluate.bench_train import bench_train
-    from isobyte.files import write_json
     from isobyte.train.runtime import Runtime
 
     runtime = Runtime(device=device, threads=threads, compile=compile)
     measured = bench_train(
         sizes, objective, window=window, batch=batch, seconds=seconds, runtime=runtime, report=console.print
     )
-    now = datetime.datetime.now(datetime.UTC)
-    command = shlex.join(["isobyte", "bench", "train", *sys.argv[3:]])
-    record = {"date": now.isoformat(timespec="seconds"), "commit": _commit(), "command": command, **measured}
+    record = _dated("train", measured)
     _show(record, tables(json))
-    if out is not None:
-        path = out / f"bench-train-{now:%Y-%m-%d}.json"
-        write_json(path, record)
-        console.print(f"record: {path}")
+    _keep(record, "train", out)
     emit(record, as_json=json)
     return 0
+
+
+def compress(
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = (),
+    *,
+    data: Path,
+    rule: Rule | None = None,
+    per_step: int | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    out: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Trained runs beside gzip, xz, zstd, brotli and PPMd on one file: size, time and memory.
+
+    Each works in a process of its own, and what it wrote is decompressed and compared.
+
+    Args:
+        runs: run folders; without any, only the classical ones
+        data: the file to compress
+        rule: the order in which symbols are revealed, where the objective leaves it open
+        per_step: symbols revealed at once
+        device: where runs compute: auto, cpu, cuda, ...
+        threads: CPU threads of runs; the classical ones take one
+        out: folder for a dated record
+        json: print the record as one JSON object, last on standard output
+    """
+    from isobyte.evaluate.bench_compress import bench_compress
+    from isobyte.evaluate.compress import Wishes
+    from isobyte.train.runtime import Runtime, environment
+
+    runtime = Runtime(device=device, threads=threads)
+    rows = bench_compress(
+        runs, data, Wishes(rule, per_step), device=device, threads=threads, report=console.print
+    )  # fmt: skip
+    measured = {**environment(runtime.apply()), "data": str(data), "bytes": rows[0]["bytes_in"], "compressors": rows}
+    record = _dated("compress", measured)
+    tables(json).print(_compressors(record))
+    _keep(record, "compress", out)
+    emit(record, as_json=json)
+    return 0
+
+
+def _dated(kind: str, measured: dict[str, Any]) -> dict[str, Any]:
+    date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    command = shlex.join(["isobyte", "bench", kind, *sys.argv[3:]])
+    return {"date": date, "commit": _commit(), "command": command, **measured}
+
+
+def _keep(record: dict[str, Any], kind: str, out: Path | None) -> None:
+    from isobyte.files import write_json
+
+    if out is not None:
+        path = out / f"bench-{kind}-{record['date'][:10]}.json"
+        write_json(path, record)
+        console.print(f"record: {path}")
+
+
+def _compressors(record: dict[str, Any]) -> Table:
+    table = Table(title=f"{record['data']}, {record['bytes']:,} bytes, {record['cpu']}, threads: {record['threads']}")
+    for name in ("compressor", "bytes", "BPB", "there, s", "back, s", "there, B/s", "back, B/s", "peak MB"):
+        table.add_column(name, justify="left" if name == "compressor" else "right")
+    for row in record["compressors"]:
+        seconds, rate, memory = row["seconds"], row["bytes_per_second"], row["peak_memory"]
+        table.add_row(
+            row["name"], f"{row['bytes_out']:,}", f"{row['bpb']:.4f}",
+            f"{seconds['compress']:.3f}", f"{seconds['decompress']:.3f}",
+            f"{rate['compress']:,.0f}", f"{rate['decompress']:,.0f}",
+            "" if memory is None else f"{memory / 1e6:,.0f}",
+        )  # fmt: skip
+    return table
 
 
 def _show(record: dict[str, Any], to: Any) -> None:

@@ -16,6 +16,9 @@ def evaluate(
     passes: int | None = None,
     max_bytes: int | None = None,
     seed: int | None = None,
+    estimator: str | None = None,
+    steps: int | None = None,
+    per_step: int | None = None,
     device: str = "auto",
     json: bool = False,
 ) -> int:
@@ -30,16 +33,25 @@ def evaluate(
         passes: network passes per window where the likelihood is estimated; the run's own number if left out
         max_bytes: score no more than this, spread evenly over the text
         seed: seed of the estimator
+        estimator: another way to a likelihood than the run's own: count-stratified, t-steps, duel:confidence, ...
+        steps: reveal steps, for the estimators that have a number of them
+        per_step: symbols revealed at once, for the exact likelihoods of deterministic rules
         device: auto, cpu, cuda, ...
         json: one JSON object, last on standard output
     """
     from isobyte.evaluate.bpb import evaluate_run
 
-    scored = evaluate_run(run, data=data, column=column, passes=passes, max_bytes=max_bytes, seed=seed, device=device)
-    sign = "=" if scored.kind == "exact" else "<="
-    spread = "" if scored.kind == "exact" else f" +- {scored.stderr:.4f}"
+    scored = evaluate_run(
+        run, data=data, column=column, passes=passes, max_bytes=max_bytes, seed=seed, device=device,
+        estimator=estimator, steps=steps, per_step=per_step,
+    )  # fmt: skip
+    sign = "<=" if scored.kind == "bound" else "="
+    spread = f" +- {scored.stderr:.4f}" if scored.stderr else ""
+    about = scored.kind if scored.is_likelihood else "bits per byte of training cost: no likelihood"
+    about = about if scored.kind != "score" else "bits per byte without the boundaries: no likelihood"
     console.print(
-        f"BPB {sign} {scored.bpb:.4f}{spread} on {scored.bytes:,} bytes, {scored.windows:,} windows; {scored.kind}"
+        f"{scored.label} {sign} {scored.value_bits_per_byte:.4f}{spread} on {scored.bytes:,} bytes, "
+        f"{scored.windows:,} windows; {about}"
     )
     emit(scored.to_json(), as_json=json)
     return 0

@@ -16,6 +16,10 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "study fit": ("isobyte.cli.study", "fit", "fit scaling laws to the runs in a CSV or Parquet file"),
     "train": ("isobyte.cli.train", "train", "train one run"),
     "eval": ("isobyte.cli.eval", "evaluate", "bits per byte of a trained run on a file or its held-out text"),
+    "sample": ("isobyte.cli.sample", "sample", "text from a trained run, by any method of its objective"),
+    "compress": ("isobyte.cli.compress", "compress", "compress any file by a trained run"),
+    "decompress": ("isobyte.cli.compress", "decompress", "give back what was compressed, bit for bit"),
+    "audit": ("isobyte.cli.audit", "audit", "check that what a run reports as its likelihood is one"),
     "cost": ("isobyte.cli.cost", "cost", "parameters, FLOPs and memory of a recipe, from its config alone"),
     "data prepare": ("isobyte.cli.data", "prepare", "turn a corpus into checksummed shards of symbols"),
     "data info": ("isobyte.cli.data", "info", "what a prepared folder holds"),
@@ -23,6 +27,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "isobyte.cli.bench",
         "train",
         "training throughput beside transformers and the machine's ceiling",
+    ),
+    "bench compress": (
+        "isobyte.cli.bench",
+        "compress",
+        "runs beside gzip, xz, zstd, brotli and PPMd on one file",
     ),
     "doctor": ("isobyte.cli.doctor", "doctor", "what this machine offers and what is missing"),
 }

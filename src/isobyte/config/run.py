@@ -1,11 +1,23 @@
 """One run: everything that decides its result, and nothing else."""
 
+from typing import Self
+
+from pydantic import model_validator
+
 from isobyte.config.backbone import Backbone
 from isobyte.config.base import Config
 from isobyte.config.data import DataConfig
-from isobyte.config.objective import Objective
+from isobyte.config.objective import DigitsConfig, Objective, SpanConfig
 from isobyte.config.representation import Representation
 from isobyte.config.train import EvaluateConfig, TrainConfig
+
+
+def check_design(representation: Representation, objective: Objective, *, tied: bool) -> None:
+    """Raises ValueError for an objective with a representation or a head that it cannot take."""
+    if isinstance(objective, SpanConfig) and objective.spans.content_dependent and representation.kind != "bytes":
+        raise ValueError(f"spans of kind {objective.spans.kind!r} are spans of bytes; take representation bytes")
+    if isinstance(objective, DigitsConfig) and tied:
+        raise ValueError("a tied head reuses the table of symbols, and digits have none; take tied = false")
 
 
 class RunConfig(Config):
@@ -17,3 +29,8 @@ class RunConfig(Config):
     data: DataConfig
     train: TrainConfig
     evaluate: EvaluateConfig = EvaluateConfig()
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        check_design(self.representation, self.objective, tied=self.backbone.tied)
+        return self

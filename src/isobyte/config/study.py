@@ -8,6 +8,7 @@ from isobyte.config.base import Config
 from isobyte.config.data import DataConfig
 from isobyte.config.objective import Objective
 from isobyte.config.representation import Representation
+from isobyte.config.run import check_design
 from isobyte.config.train import AdamW, Cosine, EvaluateConfig, LrSchedule
 
 
@@ -42,6 +43,11 @@ class DesignConfig(Config):
     bytes_per_symbol: PositiveFloat | None = None
     """Expected, for planning alone; runs measure their own."""
     tuning: Tuning
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        check_design(self.representation, self.objective, tied=self.tied)
+        return self
 
 
 class GridConfig(Config):

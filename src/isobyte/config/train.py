@@ -67,6 +67,8 @@ class EvaluateConfig(Config):
     passes: PositiveInt = 16
     """Network passes per window for objectives whose likelihood is estimated; even."""
     seed: int = Field(default=0, ge=0)
+    estimator: str | None = None
+    """The likelihood's estimator by name; None means the objective's own."""
 
     @model_validator(mode="after")
     def _even(self) -> Self:

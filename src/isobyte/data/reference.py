@@ -1,12 +1,12 @@
 """What simple means already achieve on a text: the lines a model's bits per byte are read against."""
 
-import lzma
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import zstandard
 from numpy.typing import NDArray
+
+from isobyte.data import classical
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ReferenceRates:
 def reference_rates(documents: Iterable[bytes]) -> ReferenceRates:
     """One pass in flat memory; the compressors take about a second per megabyte. NaN for an empty text."""
     singles, pairs = np.zeros(256, np.int64), np.zeros(1 << 16, np.int64)
-    zstd, xz = zstandard.ZstdCompressor(level=19).compressobj(), lzma.LZMACompressor(preset=9)
+    zstd, xz = classical.zstd(), classical.xz()
     packed = np.zeros(2, np.int64)
     last = b""
     for text in documents:

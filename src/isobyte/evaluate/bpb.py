@@ -2,20 +2,16 @@
 
 from pathlib import Path
 
-from isobyte.config.run import RunConfig
 from isobyte.data.prepare import prepare
 from isobyte.data.stream import Stream, stream_from_file
 from isobyte.data.window import EvalWindows
 from isobyte.errors import UserError
+from isobyte.evaluate.loaded import LoadedRun, load_run
+from isobyte.likelihood.boundaries import BoundaryCoder
 from isobyte.likelihood.estimator import Settings, build_estimator
 from isobyte.likelihood.evaluate import evaluate
 from isobyte.likelihood.value import Likelihood
 from isobyte.objective.digits import objective_log_probs
-from isobyte.representation import Representation, load
-from isobyte.train.checkpoint import load_weights
-from isobyte.train.folder import RunFolder
-from isobyte.train.loop import build_model
-from isobyte.train.runtime import Runtime
 
 
 def evaluate_run(
@@ -28,35 +24,58 @@ def evaluate_run(
     seed: int | None = None,
     device: str = "auto",
     estimator: str | None = None,
+    steps: int | None = None,
+    per_step: int | None = None,
 ) -> Likelihood:
     """The likelihood of `data`, or of the run's held-out text when None.
 
-    Raises UserError for a folder without a finished run, and for text that is missing or empty.
+    `estimator` names another than the run's own; `steps` is the number of reveal steps of those that have steps,
+    `per_step` the number of symbols that a deterministic rule reveals at once. Raises UserError for a folder
+    without a finished run, for an estimator that the objective lacks, and for text that is missing or empty.
     """
-    folder = RunFolder(path)
-    config = folder.config()
-    if not folder.weights.exists():
-        raise UserError("has no weights yet", where=str(path), how="finish the run with `isobyte train` first")
-    representation = load(path / "representation")
-    where = Runtime(device=device).apply()
-    model = build_model(config, representation.vocab_size).to(where)
-    load_weights(folder.weights, model)
-    settings = config.evaluate
     if passes is not None and (passes < 2 or passes % 2):
         raise UserError(f"{passes} passes", where="--passes", how="take an even number of at least 2")
-    text = _text(path, config, data, column, representation)
+    for option, value in (("--steps", steps), ("--per-step", per_step)):
+        if value is not None and value < 1:
+            raise UserError(f"{value} is too few", where=option, how="take at least 1")
+    run = load_run(path, device)
+    settings = run.config.evaluate
+    told = run_settings(run, passes=passes, seed=seed, steps=steps, per_step=per_step)
+    way = build_estimator(run.config.objective, told, estimator or settings.estimator)
+    text = held_out_text(path, run, data, column)
     limit = max_bytes or (settings.max_bytes if data is None else None)
-    told = Settings(passes or settings.passes, settings.seed if seed is None else seed, model.vocab, model.codes)
     return evaluate(
-        objective_log_probs(config.objective, model),
-        build_estimator(config.objective, told, estimator),
-        EvalWindows(text, config.train.window, limit).batches(256),
-        device=where,
+        objective_log_probs(run.config.objective, run.model),
+        way,
+        EvalWindows(text, run.config.train.window, limit).batches(256),
+        device=run.device,
     )
 
 
-def _text(run: Path, config: RunConfig, data: Path | None, column: str, representation: Representation) -> Stream:
-    """The text to score as a stream. The run's own held-out text is prepared again beside the run if it is gone."""
+def run_settings(
+    run: LoadedRun,
+    *,
+    passes: int | None = None,
+    seed: int | None = None,
+    steps: int | None = None,
+    per_step: int | None = None,
+) -> Settings:
+    """What an estimator is told about a run; what is left out is the run's own."""
+    settings, model = run.config.evaluate, run.model
+    return Settings(
+        passes or settings.passes,
+        settings.seed if seed is None else seed,
+        model.vocab,
+        model.codes,
+        steps or Settings.steps,
+        per_step or Settings.per_step,
+        BoundaryCoder.load(run.folder.boundaries) if run.folder.boundaries.exists() else None,
+    )
+
+
+def held_out_text(path: Path, run: LoadedRun, data: Path | None, column: str = "text") -> Stream:
+    """`data` as a stream, or the run's own held-out text, prepared again beside the run if it is gone."""
     if data is None:
-        return prepare(config.data, config.representation, run.parent / f"{run.name}-data").stream("heldout")
-    return stream_from_file(str(data), representation, column)
+        config = run.config
+        return prepare(config.data, config.representation, path.parent / f"{path.name}-data").stream("heldout")
+    return stream_from_file(str(data), run.representation, column)

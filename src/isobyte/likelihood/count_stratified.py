@@ -5,11 +5,11 @@ The bound is E_{k ~ U{1..L}} (L/k) E_{|M| = k} sum_{i in M} -log p(x_i | the res
 """
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from isobyte.backbone.mask import BIDIRECTIONAL
-from isobyte.objective.base import LogProbs, View
+from isobyte.likelihood.passes import exactly, half_nats, hidden_nats
+from isobyte.objective.base import LogProbs
+from isobyte.objective.masked import masked_view
 from isobyte.random import generator
 
 
@@ -23,8 +23,7 @@ def window_masks(length: int, passes: int, seed: int, window: int) -> tuple[np.n
     draw = generator(seed, "count-stratified", window)
     half = passes // 2
     counts = np.stack([stratified_counts(int(draw.integers(1, length + 1)), length, half) for _ in range(2)])
-    ranks = draw.random((2, half, length)).argsort(-1).argsort(-1)
-    return ranks < counts[..., None], counts
+    return exactly(draw, counts, length), counts
 
 
 def masked_nats(
@@ -45,18 +44,10 @@ def masked_nats(
     """
     length = x_WT.shape[1]
     drawn = [window_masks(length, passes, seed, first_window + w) for w in range(len(x_WT))]
-    masked = torch.from_numpy(np.stack([mask for mask, _ in drawn])).to(x_WT.device)
-    counts = torch.from_numpy(np.stack([count for _, count in drawn])).to(x_WT.device)
-    x_WHPT = x_WT[:, None, None].expand(masked.shape)
-    inputs = torch.where(masked, vocab, x_WHPT).flatten(0, 2)
-    times = (counts / length).float().flatten() if told_rate else None
-    targets, rows = x_WHPT.flatten(0, 2), max(1, symbols_per_call // length)
-    costs = []
-    for start in range(0, len(inputs), rows):
-        call = slice(start, start + rows)
-        view = View(inputs[call], BIDIRECTIONAL, time_B=None if times is None else times[call])
-        log_BTV = log_probs(view)
-        costs.append(-log_BTV.gather(-1, targets[call, :, None]).squeeze(-1).double())
-    cost_WHPT = torch.cat(costs).view(masked.shape)
-    cost_WHP = torch.where(masked, cost_WHPT, 0.0).sum(-1)
-    return (cost_WHP * length / counts).mean(-1)
+
+    def cost(x_NT: Tensor, masked_NT: Tensor, counts_N: Tensor) -> Tensor:
+        time_N = (counts_N / length).float() if told_rate else None
+        log_NTV = log_probs(masked_view(x_NT, masked_NT, vocab, time_N))
+        return hidden_nats(log_NTV, x_NT, masked_NT) * length / counts_N
+
+    return half_nats(x_WT, drawn, cost, max(1, symbols_per_call // length)).mean(-1)

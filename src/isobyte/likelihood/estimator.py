@@ -1,18 +1,21 @@
-"""Ways to have a likelihood, by name: what each objective can give, and what it gives unless told otherwise."""
+"""Ways to have a likelihood, by name: what each objective can give, and what it gives unless told otherwise.
+
+The mathematics is in one file per method; here is who has which.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from isobyte.config.objective import ArConfig, MaskedConfig, Objective, SpanConfig
+from isobyte.config import objective as kinds
 from isobyte.errors import UserError
-from isobyte.likelihood.count_stratified import masked_nats
-from isobyte.likelihood.exact import ar_nats
+from isobyte.likelihood import any_order, block, count_stratified, digits, duel, eso, exact, passes, span, times
+from isobyte.likelihood.passes import Settings
 from isobyte.likelihood.value import Kind
 from isobyte.objective.base import LogProbs
 
-LOGITS_PER_CALL = 1 << 23
+__all__ = ["Estimator", "Settings", "build_estimator", "companions", "estimators"]
 
 
 @dataclass(frozen=True)
@@ -32,21 +35,13 @@ class Estimator:
 
     def rows(self, length: int) -> int:
         """Windows at once."""
-        return max(1, LOGITS_PER_CALL // self.logits_per_window(length))
+        return max(1, passes.LOGITS_PER_CALL // self.logits_per_window(length))
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What an estimator may be told: network passes per window, a seed, symbols in the alphabet."""
-
-    passes: int
-    seed: int
-    vocab: int
-    codes: Tensor | None = None
-    """[vocab, digits] where symbols are shown as digits."""
+Build = Callable[[Settings], Estimator]
 
 
-def build_estimator(objective: Objective, settings: Settings, name: str | None = None) -> Estimator:
+def build_estimator(objective: kinds.Objective, settings: Settings, name: str | None = None) -> Estimator:
     """The estimator called `name`, or the objective's own. Raises UserError for one that it does not have."""
     table = estimators(objective)
     if name is not None and name not in table:
@@ -55,40 +50,145 @@ def build_estimator(objective: Objective, settings: Settings, name: str | None =
             where="estimator",
             how=f"take one of {', '.join(table)}",
         )
-    return table[name or next(iter(table))](objective, settings)
+    return table[name or next(iter(table))](settings)
 
 
-def estimators(objective: Objective) -> dict[str, Callable[..., Estimator]]:
+def companions(objective: kinds.Objective) -> list[str]:
+    """Estimators worth printing beside the objective's own: a yardstick, or the number that was published."""
+    match objective:
+        case kinds.DigitsConfig():
+            return ["joint_ce"]
+        case kinds.SpanConfig():
+            return ["count-stratified"]
+    return []
+
+
+def estimators(objective: kinds.Objective) -> dict[str, Build]:
     """Of this objective, by name; its own first."""
     match objective:
-        case ArConfig():
-            return {"exact": _exact}
-        case MaskedConfig() | SpanConfig():
-            return {"count-stratified": _count_stratified}
-    raise UserError(f"objective {objective.kind!r} has no estimator yet", where="estimator")
+        case kinds.ArConfig():
+            found = [_exact("exact", lambda p, x, s: exact.ar_nats(p, x, s.vocab))]
+        case kinds.MaskedConfig():
+            told = objective.time_conditioning
+            found = [_count_stratified(told), _timed("t-stratified", told), _timed("t-steps", told), *_duels(objective)]
+        case kinds.SpanConfig():
+            found = [*_spans(objective), _count_stratified(False), *_duels(objective)]
+        case kinds.BlockConfig(block=1):
+            found = [_exact("exact", lambda p, x, s: block.one_by_one_nats(p, x, s.vocab))]
+        case kinds.BlockConfig():
+            found = [_sampled("block", "bound", lambda p, x, s, w: block.block_nats(p, x, objective.block, s, w))]
+        case kinds.AnyOrderConfig():
+            found = [
+                _sampled("k-order", "bound", any_order.k_order_nats),
+                _sampled("order", "bound", any_order.mean_order_nats),
+            ]
+        case kinds.EsoConfig(alpha0=0.0):
+            found = [_exact("exact", lambda p, x, s: eso.left_to_right_nats(p, x, objective, s.vocab))]
+        case kinds.EsoConfig():
+            nfe = sum(eso.eso_passes(objective.alpha0, 2))
+            found = [_sampled("eso", "bound", lambda p, x, s, w: eso.eso_nats(p, x, objective, s, w), least=nfe)]
+        case kinds.DigitsConfig():
+            found = [
+                _sampled("digit-marginal", "bound", digits.digit_marginal_nats),
+                _sampled("symbol", "bound", digits.symbol_mask_nats),
+            ]
+            found = found[::-1] if objective.loss == "symbol" else found
+            found += [
+                _sampled("digit-steps", "bound", digits.digit_step_nats),
+                *_duels(objective),
+                _sampled("joint_ce", "surrogate", digits.joint_ce_nats),
+            ]
+    return dict(found)
 
 
-def _exact(_objective: ArConfig, settings: Settings) -> Estimator:
-    def nats(log_probs: LogProbs, x_WT: Tensor, _first: int) -> Tensor:
-        return ar_nats(log_probs, x_WT, settings.vocab)[:, None].expand(-1, 2)
-
-    return Estimator("exact", "exact", nats, lambda _: 1, settings.seed, False, lambda length: length * settings.vocab)
+Named = tuple[str, Build]
 
 
-def _count_stratified(objective: MaskedConfig | SpanConfig, settings: Settings) -> Estimator:
-    def nats(log_probs: LogProbs, x_WT: Tensor, first: int) -> Tensor:
-        return masked_nats(
+def _sampled(
+    name: str, kind: Kind, method: Callable[[LogProbs, Tensor, Settings, int], Tensor], least: int = 2
+) -> Named:
+    """An estimator by random passes, at least `least` of them."""
+
+    def build(settings: Settings) -> Estimator:
+        nfe = max(least, settings.passes)
+        return Estimator(
+            name,
+            kind,
+            lambda log_probs, x_WT, first: method(log_probs, x_WT, settings, first),
+            lambda _length: nfe,
+            settings.seed,
+            True,
+            lambda length: length * settings.vocab * nfe,
+        )
+
+    return name, build
+
+
+def _exact(
+    name: str,
+    method: Callable[[LogProbs, Tensor, Settings], Tensor],
+    nfe: Callable[[int, Settings], int] = lambda _length, _settings: 1,
+) -> Named:
+    """An exact likelihood in `nfe` passes, nothing random about it."""
+
+    def build(settings: Settings) -> Estimator:
+        return Estimator(
+            name,
+            "exact",
+            lambda log_probs, x_WT, _first: method(log_probs, x_WT, settings)[:, None].expand(-1, 2),
+            lambda length: nfe(length, settings),
+            settings.seed,
+            False,
+            lambda length: length * settings.vocab,
+        )
+
+    return name, build
+
+
+def _count_stratified(told_rate: bool) -> Named:
+    def method(log_probs: LogProbs, x_WT: Tensor, settings: Settings, first: int) -> Tensor:
+        return count_stratified.masked_nats(
             log_probs,
             x_WT,
             settings.vocab,
             passes=settings.passes,
             seed=settings.seed,
             first_window=first,
-            told_rate=objective.time_conditioning,
-            symbols_per_call=max(1, LOGITS_PER_CALL // settings.vocab),
+            told_rate=told_rate,
+            symbols_per_call=max(1, passes.LOGITS_PER_CALL // settings.vocab),
         )
 
-    def logits(length: int) -> int:
-        return length * settings.vocab * settings.passes
+    return _sampled("count-stratified", "bound", method)
 
-    return Estimator("count-stratified", "bound", nats, lambda _: settings.passes, settings.seed, True, logits)
+
+def _timed(name: str, told_rate: bool) -> Named:
+    form = times.t_steps_nats if name == "t-steps" else times.t_stratified_nats
+    return _sampled(name, "bound", lambda p, x, s, w: form(p, x, s, w, told_rate=told_rate))
+
+
+def _spans(objective: kinds.SpanConfig) -> list[Named]:
+    spans = objective.spans
+    if not spans.content_dependent:
+        return [_sampled("span", "bound", lambda p, x, s, w: span.span_nats(p, x, spans, s, w))]
+    return [
+        _sampled("span", "bound", lambda p, x, s, w: span.paid_nats(p, x, spans, s, w)),
+        _sampled("span-unpaid", "score", lambda p, x, s, w: span.span_nats(p, x, spans, s, w)),
+    ]
+
+
+def _duels(objective: kinds.MaskedConfig | kinds.SpanConfig | kinds.DigitsConfig) -> list[Named]:
+    """One for each rule; `digits` reveals whole symbols."""
+
+    def by(rule: str) -> Callable[[LogProbs, Tensor, Settings], Tensor]:
+        def method(log_probs: LogProbs, x_WT: Tensor, settings: Settings) -> Tensor:
+            if settings.codes is not None:
+                log_probs = duel.as_symbols(log_probs, settings.codes)
+            told = objective.time_conditioning
+            return duel.duel_nats(log_probs, x_WT, settings.vocab, rule, settings.per_step, told_rate=told)
+
+        return method
+
+    def nfe(length: int, settings: Settings) -> int:
+        return -(-length // settings.per_step)
+
+    return [_exact(name, by(name.removeprefix(duel.PREFIX)), nfe) for name in duel.NAMES]

@@ -11,6 +11,7 @@ from isobyte.likelihood.estimator import Estimator
 from isobyte.likelihood.value import Likelihood
 from isobyte.objective.base import LogProbs
 
+PARTS = 32
 Windows = Iterable[tuple[np.ndarray, np.ndarray]]
 """Batches of windows of one length: symbols [W, T] and raw bytes [W]."""
 
@@ -65,4 +66,15 @@ def summarise(nats_W2: np.ndarray, bytes_W: np.ndarray, symbols: int, estimator:
         stderr_text=None if text_variance is None else math.sqrt(text_variance) * per_bit,
         nfe=passes,
         seed=estimator.seed if estimator.random else None,
+        nats_by_part=by_part(nats_W, bytes_W),
     )
+
+
+def by_part(nats_W: np.ndarray, bytes_W: np.ndarray) -> tuple[float, ...]:
+    """Nats of `PARTS` equal parts of the text, in order: what two representations of one text can be paired over.
+
+    A window that reaches into two parts is shared out by its bytes.
+    """
+    ends = np.concatenate(([0], np.cumsum(bytes_W)))
+    cuts = np.linspace(0, ends[-1], PARTS + 1)
+    return tuple(np.diff(np.interp(cuts, ends, np.concatenate(([0.0], np.cumsum(nats_W))))).tolist())

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from isobyte.config.objective import digit_shape
 from isobyte.objective.base import LogProbs, View
 
 Posterior = Callable[[Tensor], Tensor]
@@ -138,6 +139,25 @@ def enumerated(table: Tensor) -> LogProbs:
         return torch.einsum("bs,stv->btv", fits_BS * mass_S, symbols_STV)
 
     return oracle(posterior, vocab)
+
+
+def enumerated_digits(table: Tensor, codes_VL: Tensor) -> LogProbs:
+    """`enumerated` for views in digits: p(x_i | the visible digits of all symbols)."""
+    vocab, length = table.shape[0], table.ndim
+    base = digit_shape(*codes_VL.shape)[1]
+    sequences_ST = all_sequences(vocab, length)
+    symbols_STV = F.one_hot(sequences_ST, vocab).double()
+    digits_STL, mass_S = codes_VL[sequences_ST], table.double().flatten()
+
+    def log_probs(view: View) -> Tensor:
+        assert view.mask.kind == "bidirectional"
+        shown = view.inputs[:, None]
+        fits_BS = ((shown == digits_STL) | (shown == base)).all(-1).all(-1)
+        weights = torch.einsum("bs,stv->btv", fits_BS * mass_S, symbols_STV)
+        total = weights.sum(-1, keepdim=True)
+        return torch.where(total > 0, weights / total, 1 / vocab).log()
+
+    return log_probs
 
 
 def all_sequences(vocab: int, length: int) -> Tensor:

@@ -4,7 +4,10 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Kind = Literal["exact", "bound", "surrogate"]
+Kind = Literal["exact", "bound", "surrogate", "score"]
+"""`surrogate`: what some training minimises. `score`: a cost that leaves something unpaid. Neither is a likelihood."""
+
+LIKELIHOODS = ("exact", "bound")
 
 
 @dataclass(frozen=True)
@@ -14,6 +17,7 @@ class Likelihood:
     `stderr` is the estimator's own standard error in BPB (0 when exact): how far another seed would land on
     the same text; it has one degree of freedom per window, so over a few windows it is only a hint. `stderr_text`
     is that of the text's sampling: how far other windows of the same source would land; None for one window.
+    What is of kind `surrogate` or `score` has no BPB; its errors are in the units of its value.
     """
 
     nats: float
@@ -27,10 +31,31 @@ class Likelihood:
     nfe: int
     """Network passes over a window, summed over windows."""
     seed: int | None = None
+    nats_by_part: tuple[float, ...] | None = None
+    """Nats of equal parts of the text, in order."""
+
+    @property
+    def is_likelihood(self) -> bool:
+        return self.kind in LIKELIHOODS
+
+    @property
+    def value_bits_per_byte(self) -> float:
+        """The number, whatever its kind."""
+        return self.nats / math.log(2) / self.bytes
 
     @property
     def bpb(self) -> float:
-        return self.nats / math.log(2) / self.bytes
+        """Raises ValueError for what is no likelihood."""
+        if not self.is_likelihood:
+            raise ValueError(f"a {self.kind} is no likelihood and has no BPB")
+        return self.value_bits_per_byte
+
+    @property
+    def label(self) -> str:
+        """`BPB`, or for what is none its kind and name: `surrogate/joint_ce`."""
+        return "BPB" if self.is_likelihood else f"{self.kind}/{self.estimator}"
 
     def to_json(self) -> dict[str, Any]:
-        return {"bpb": self.bpb, **asdict(self)}
+        parts = None if self.nats_by_part is None else list(self.nats_by_part)
+        key = "bpb" if self.is_likelihood else "value_bits_per_byte"
+        return {key: self.value_bits_per_byte, **asdict(self), "nats_by_part": parts}

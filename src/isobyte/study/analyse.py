@@ -12,6 +12,7 @@ from isobyte.study.fit import strict
 from isobyte.study.isoflop import isoflops
 from isobyte.study.pairs import Pair, pairs
 from isobyte.study.panel import BEYOND, Panel, Row, fit_panel, greatest_compute, optimal_curve
+from isobyte.study.standing import standings
 
 FORMAT = 1
 """Of `report.json`; raised when a field changes its meaning."""
@@ -44,6 +45,7 @@ def analyse(
         "reference": reference(study),
         "runs": _tally(rows),
         "designs": designs,
+        "standings": standings(panels, level),
         "comparisons": comparisons,
         "conventions": under_conventions(matched, panels, _conventions(panels), level),
         "warnings": cautions(panels, designs, comparisons, reference(study).get("unigram")),

@@ -3,12 +3,16 @@
 from typing import Any
 
 from isobyte.config.study import StudyConfig
+from isobyte.errors import UserError
 from isobyte.study.folder import StudyFolder
 from isobyte.study.plan import Cell, plan_run
 
 
 def collect(study: StudyConfig, folder: StudyFolder, cells: list[Cell]) -> list[dict[str, Any]]:
-    """A row per cell, whatever its state; measured fields are None until the run is done."""
+    """A row per cell, whatever its state; measured fields are None until the run is done.
+
+    Raises UserError for a run whose number is no likelihood: such numbers are never compared or fitted.
+    """
     designs = {design.name: design for design in study.designs}
     return [_row(study, folder, designs[cell.design], cell) for cell in cells]
 
@@ -18,11 +22,18 @@ def _row(study: StudyConfig, folder: StudyFolder, design: Any, cell: Cell) -> di
     run, config = folder.run(planned), planned.config
     result, status = run.result(), run.status()
     scored = result["likelihood"] if result else {}
+    if result and scored["kind"] not in ("exact", "bound"):
+        raise UserError(
+            f"its number is a {scored['kind']} ({scored['estimator']}), and no likelihood",
+            where=str(run.path),
+            how="set evaluate.estimator to an exact likelihood or a bound, or leave it out",
+        )
     measured = result or {}
     return {
         "design": cell.design,
         "representation": config.representation.kind,
         "objective": config.objective.kind,
+        "variant": config.objective.canonical_json(),
         "size": cell.size,
         "seed": cell.seed,
         "budget": cell.budget,
@@ -31,6 +42,9 @@ def _row(study: StudyConfig, folder: StudyFolder, design: Any, cell: Cell) -> di
         "N_total": measured.get("N_total", planned.cost.parameters.N_total),
         "data_bytes": measured.get("data_bytes"),
         **{key: scored.get(key) for key in ("bpb", "stderr", "stderr_text", "kind", "estimator")},
+        "nats_by_part": scored.get("nats_by_part"),
+        "text_bytes": scored.get("bytes"),
+        "companions": measured.get("companions"),
         "steps": config.train.steps,
         "window": config.train.window,
         "batch": config.train.batch,

@@ -22,16 +22,17 @@ class Pair:
 def pairs(panels: list[Panel]) -> list[Pair]:
     """Pairs that differ in the representation alone, then those that differ in the objective alone.
 
-    Other differences (another backbone, another tuning) are compared where the two kinds agree, or where
-    the study has just two designs.
+    Of three or more objectives each is held against `ar`, where the representation has it. Other differences
+    (another backbone, another tuning) are compared where the two kinds agree, or where the study has just two designs.
     """
+    with_ar = {panel.representation for panel in panels if panel.objective == "ar"}
     found = []
     for one, other in combinations(panels, 2):
         same = one.representation == other.representation, one.objective == other.objective
-        if same == (False, True):
+        if same == (False, True) and one.variant == other.variant:
             a, b = _ordered(one, other, "representation")
             found.append(Pair(a, b, "representation", one.objective))
-        elif same == (True, False):
+        elif same == (True, False) and ("ar" in (one.objective, other.objective) or one.representation not in with_ar):
             a, b = _ordered(one, other, "objective")
             found.append(Pair(a, b, "objective", one.representation))
         elif same == (True, True) or len(panels) == 2:

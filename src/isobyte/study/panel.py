@@ -58,6 +58,11 @@ class Panel:
     problem: str | None = None
 
     @property
+    def variant(self) -> str:
+        """The objective with its settings."""
+        return str(self.rows[0].get("variant") or self.objective) if self.rows else self.objective
+
+    @property
     def kind(self) -> str | None:
         """`bound` as soon as one fitted run is a bound, else `exact`."""
         return None if not self.fitted else "bound" if any(r["kind"] == "bound" for r in self.fitted) else "exact"

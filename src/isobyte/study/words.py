@@ -86,7 +86,15 @@ def duration(seconds: Number) -> str:
 
 
 REPRESENTATION = {"bytes": "bytes", "bpe": "BPE"}
-OBJECTIVE = {"ar": "autoregressive", "masked": "masked diffusion"}
+OBJECTIVE = {
+    "ar": "autoregressive",
+    "masked": "masked diffusion",
+    "span": "span diffusion",
+    "block": "block diffusion",
+    "any_order": "any-order autoregressive",
+    "eso": "Eso-LM",
+    "digits": "digit diffusion",
+}
 
 
 def representation(kind: str) -> str:

@@ -51,6 +51,11 @@ class RunFolder:
     def weights(self) -> Path:
         return self.path / "model.safetensors"
 
+    @property
+    def boundaries(self) -> Path:
+        """The code for the boundaries of spans that the text decides, where the objective has such spans."""
+        return self.path / "boundaries.safetensors"
+
     def result(self) -> dict[str, Any] | None:
         """The finished run's result, or None."""
         path = self.path / "result.json"

@@ -11,11 +11,8 @@ from isobyte.backbone.flat import FlatModel, initialise
 from isobyte.config.run import RunConfig
 from isobyte.cost.flops import flat_flops
 from isobyte.data.prepared import Prepared
-from isobyte.data.window import EvalWindows, TrainWindows
+from isobyte.data.window import TrainWindows
 from isobyte.errors import UserError
-from isobyte.likelihood.estimator import Settings, build_estimator
-from isobyte.likelihood.evaluate import evaluate
-from isobyte.objective.digits import objective_log_probs
 from isobyte.objective.network import build_network
 from isobyte.representation import save
 from isobyte.train.checkpoint import load_latest, save_checkpoint, save_weights
@@ -25,6 +22,7 @@ from isobyte.train.optim import build_optimizer
 from isobyte.train.parallel import Ranks
 from isobyte.train.result import result_record
 from isobyte.train.runtime import Runtime, environment
+from isobyte.train.score import check_estimator, score
 from isobyte.train.step import NonFinite, train_step
 
 Report = Callable[[dict[str, Any]], None]
@@ -66,6 +64,7 @@ def train(
     saves a checkpoint and raises KeyboardInterrupt. Raises UserError for a folder of another run or a diverged loss.
     """
     runtime, ranks = runtime or Runtime(), ranks or Ranks()
+    check_estimator(config)
     folder = RunFolder.create(path, config)
     done = folder.result()
     if done is not None:
@@ -153,17 +152,10 @@ def _finish(
     report: Report,
 ) -> dict[str, Any]:
     """Score the held-out text, write weights and result, drop the checkpoints. Every rank scores; rank 0 writes."""
-    device = model.embedding.weight.device
     clock = time.monotonic()
-    settings = Settings(config.evaluate.passes, config.evaluate.seed, model.vocab, model.codes)
-    scored = evaluate(
-        objective_log_probs(config.objective, model), build_estimator(config.objective, settings),
-        EvalWindows(prepared.stream("heldout"), config.train.window, config.evaluate.max_bytes).batches(256),
-        device=device,
-        progress=lambda size: report({"phase": "evaluate", "bytes": size}),
-    )  # fmt: skip
-    if not math.isfinite(scored.nats):
-        raise NonFinite(f"the held-out text costs {scored.nats} nats after the last step")
+    scored = score(config, prepared, model, lambda size: report({"phase": "evaluate", "bytes": size}))
+    if not math.isfinite(scored.own.nats):
+        raise NonFinite(f"the held-out text costs {scored.own.nats} nats after the last step")
     record = result_record(
         config,
         prepared,
@@ -173,9 +165,11 @@ def _finish(
         evaluate_seconds=time.monotonic() - clock,
     )
     if ranks.rank == 0:
+        if scored.boundaries is not None:
+            scored.boundaries.save(folder.boundaries)
         save_weights(folder.weights, model, {"hash": config.content_hash()})
         folder.write_result(record)
-        folder.write_status("done", bpb=scored.bpb)
+        folder.write_status("done", bpb=scored.own.bpb)
         for checkpoint in folder.checkpoints.glob("*.safetensors"):
             checkpoint.unlink()
     return record

@@ -5,13 +5,13 @@ from typing import Any
 from isobyte.config.run import RunConfig
 from isobyte.cost.design import run_cost
 from isobyte.data.prepared import Prepared
-from isobyte.likelihood.value import Likelihood
+from isobyte.train.score import Scored
 
 
 def result_record(
     config: RunConfig,
     prepared: Prepared,
-    scored: Likelihood,
+    scored: Scored,
     totals: dict[str, Any],
     *,
     vocab: int,
@@ -22,7 +22,11 @@ def result_record(
     stream = prepared.stream("train")
     return {
         "hash": config.content_hash(),
-        "likelihood": scored.to_json(),
+        "likelihood": scored.own.to_json(),
+        "companions": [
+            {"estimator": other.estimator, "kind": other.kind, "value": other.value_bits_per_byte}
+            for other in scored.beside
+        ],
         "N": cost.parameters.N,
         "N_total": cost.parameters.N_total,
         "vocab": vocab,

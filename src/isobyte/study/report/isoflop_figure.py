@@ -41,8 +41,8 @@ def isoflop_figure(analysis: Analysis, rows: list[Row], styles: dict[str, Style]
 
 
 def _panel_order(designs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    rank = {"ar": 0, "masked": 1}, {"bpe": 0, "bytes": 1}
-    return sorted(designs, key=lambda d: (rank[0].get(d["objective"], 2), rank[1].get(d["representation"], 2)))
+    rank = {kind: place for place, kind in enumerate(words.OBJECTIVE)}, {"bpe": 0, "bytes": 1}
+    return sorted(designs, key=lambda d: (rank[0].get(d["objective"], 99), rank[1].get(d["representation"], 2)))
 
 
 def _fitted_points(analysis: Analysis, rows: list[Row]) -> dict[str, list[tuple[float, float, Row]]]:

@@ -12,6 +12,7 @@ from isobyte.study.report.chart import Figure
 from isobyte.study.report.legend import figure_html
 from isobyte.study.report.markup import definitions, flatten, paragraph, section
 from isobyte.study.report.plotly_chart import plotly_figure
+from isobyte.study.report.standing_table import standing_table
 
 Analysis = dict[str, Any]
 
@@ -48,6 +49,7 @@ def _name(analysis: Analysis) -> str:
 def _body(analysis: Analysis, rows: list[dict[str, Any]], figures: dict[str, Figure], prefix: str) -> list[str]:
     sections = {
         "isoflop": ("IsoFLOP curves", _isoflop(analysis, figures["isoflop"], prefix)),
+        "standing": ("At equal compute", _standing(analysis, prefix)),
         "envelope": ("Loss against compute", [figure_html(figures["envelope"])]),
         "gap": ("Efficiency gap", _gap(analysis, figures["gap"])),
         "optimal": ("Optimal parameters and data", _optimal(analysis, figures["optimal"])),
@@ -147,6 +149,15 @@ def _gap(analysis: Analysis, figure: Figure) -> list[str]:
 def _optimal(analysis: Analysis, figure: Figure) -> list[str]:
     text = "Lines are the optimum of the fitted surface, markers the optimum of each budget's parabola."
     return [paragraph(text) if figure.charts else "", figure_html(figure), tables.fits_table(analysis)]
+
+
+def _standing(analysis: Analysis, prefix: str) -> list[str]:
+    found = standing_table(analysis, prefix)
+    text = (
+        "The best run of each design at the largest budget, on the same bytes. The distance to autoregression is "
+        "paired over equal parts of the text. A surrogate or a score is no likelihood: it may lie below the truth."
+    )
+    return [paragraph(text), found] if found else []
 
 
 def _conventions(analysis: Analysis) -> list[str]:

@@ -17,11 +17,20 @@ class Style:
     symbol: str
 
 
+HUES = {
+    "ar": ("#0b4f8a", "#4a9fd8"),
+    "masked": ("#a63a0a", "#df8f1a"),
+    "span": ("#14606b", "#4d9aa6"),
+    "block": ("#5e3c99", "#9a7fc9"),
+    "any_order": ("#6b6b1f", "#9a972f"),
+    "eso": ("#9c2a5c", "#dd82ab"),
+    "digits": ("#4d5560", "#87929e"),
+}
+"""Objective -> colours on bytes and on BPE."""
 KNOWN = {
-    ("ar", "bytes"): Style("#0b4f8a", "circle"),
-    ("ar", "bpe"): Style("#4a9fd8", "square"),
-    ("masked", "bytes"): Style("#a63a0a", "circle"),
-    ("masked", "bpe"): Style("#df8f1a", "square"),
+    (objective, representation): Style(colour, symbol)
+    for objective, colours in HUES.items()
+    for representation, colour, symbol in zip(("bytes", "bpe"), colours, ("circle", "square"), strict=True)
 }
 SPARE = (
     Style("#1f7a5c", "diamond"),
@@ -31,7 +40,6 @@ SPARE = (
     Style("#4d5560", "hexagon"),
     Style("#2aa198", "triangle-down"),
 )
-
 RAMP = ("#86cfa5", "#3fae9f", "#2f8a94", "#3a6590", "#45407f", "#2e1e4d")
 """From the smallest budget to the largest; lightness falls all the way."""
 
@@ -43,15 +51,16 @@ def design_styles(designs: list[dict[str, Any]]) -> dict[str, Style]:
     styles: dict[str, Style] = {}
     for design in designs:
         own = KNOWN.get((design["objective"], design["representation"]))
-        if own is None or own in styles.values():
-            own = next((style for style in SPARE if style not in styles.values()), SPARE[-1])
-        styles[design["name"]] = own
+        choices = (own, *SPARE) if own else SPARE
+        styles[design["name"]] = next((style for style in choices if style not in styles.values()), SPARE[-1])
     return styles
 
 
 def comparison_colour(comparison: dict[str, Any], styles: dict[str, Style]) -> str:
     """The colour of its first design; contrasts of objectives have their own, they share designs with the others."""
     own = CONTRAST.get((comparison["contrast"], comparison["within"]))
+    if set(comparison.get("levels") or ("masked", "ar")) != {"masked", "ar"}:
+        own = None
     return own or styles[comparison["a"]].colour
 
 

@@ -1,0 +1,37 @@
+"""A finished run, ready to be asked."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from isobyte.backbone.flat import FlatModel
+from isobyte.config.run import RunConfig
+from isobyte.errors import UserError
+from isobyte.representation import Representation, load
+from isobyte.train.checkpoint import load_weights
+from isobyte.train.folder import RunFolder
+from isobyte.train.loop import build_model
+from isobyte.train.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    folder: RunFolder
+    config: RunConfig
+    representation: Representation
+    model: FlatModel
+    device: torch.device
+
+
+def load_run(path: Path, device: str = "auto", threads: int | None = None) -> LoadedRun:
+    """The run in `path` with its trained weights, in fp32. Raises UserError for a folder without a finished run."""
+    folder = RunFolder(path)
+    config = folder.config()
+    if not folder.weights.exists():
+        raise UserError("has no weights yet", where=str(path), how="finish the run with `isobyte train` first")
+    representation = load(path / "representation")
+    where = Runtime(device=device, threads=threads).apply()
+    model = build_model(config, representation.vocab_size).to(where)
+    load_weights(folder.weights, model)
+    return LoadedRun(folder, config, representation, model, where)

@@ -1,0 +1,56 @@
+"""A trained network's likelihood on the held-out text, and the numbers that belong beside it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from isobyte.backbone.flat import FlatModel
+from isobyte.config.run import RunConfig
+from isobyte.data.prepared import Prepared
+from isobyte.data.window import EvalWindows
+from isobyte.errors import UserError
+from isobyte.likelihood.boundaries import BoundaryCoder
+from isobyte.likelihood.estimator import Settings, build_estimator, companions
+from isobyte.likelihood.evaluate import evaluate
+from isobyte.likelihood.value import LIKELIHOODS, Likelihood
+from isobyte.objective.digits import objective_log_probs
+from isobyte.train.boundaries import fit_boundaries
+
+
+@dataclass(frozen=True)
+class Scored:
+    """`beside` are surrogates, scores and other bounds of the same network (`likelihood.estimator.companions`)."""
+
+    own: Likelihood
+    beside: list[Likelihood]
+    boundaries: BoundaryCoder | None
+
+
+def check_estimator(config: RunConfig) -> None:
+    """A run's result is a likelihood, and better refused now than after training. Raises UserError."""
+    chosen = build_estimator(config.objective, Settings(2, 0, 1), config.evaluate.estimator)
+    if chosen.kind not in LIKELIHOODS:
+        raise UserError(
+            f"{chosen.kind}/{chosen.name} is no likelihood, and a run's result is one",
+            where="evaluate.estimator",
+            how="leave it out, and ask for this number with `isobyte eval --estimator`",
+        )
+
+
+def score(
+    config: RunConfig, prepared: Prepared, model: FlatModel, progress: Callable[[int], None] = lambda _bytes: None
+) -> Scored:
+    """By the run's own estimator and its companions; `progress` is told of bytes scored."""
+    boundaries = fit_boundaries(config, prepared)
+    told = Settings(config.evaluate.passes, config.evaluate.seed, model.vocab, model.codes, boundaries=boundaries)
+    windows = EvalWindows(prepared.stream("heldout"), config.train.window, config.evaluate.max_bytes)
+
+    def by(name: str | None) -> Likelihood:
+        return evaluate(
+            objective_log_probs(config.objective, model),
+            build_estimator(config.objective, told, name),
+            windows.batches(256),
+            device=model.norm.weight.device,
+            progress=progress,
+        )
+
+    return Scored(by(config.evaluate.estimator), [by(name) for name in companions(config.objective)], boundaries)
