@@ -15,7 +15,7 @@ from isobyte.objective.block import block_view
 from isobyte.objective.eso import diffusion_view, sequential_view
 from isobyte.objective.network import build_network
 from isobyte.objective.order import Order
-from isobyte.objective.walk import Reveal, Walk, drive, symbol_walk
+from isobyte.objective.walk import Reveal, Walk, blind_walk, drive, masked_walk, symbol_walk
 from isobyte.objective.walk_digits import consistent_log_probs, digit_by_digit
 
 VOCAB, LENGTH = 6, 10
@@ -213,3 +213,13 @@ def test_orders_that_do_not_exist_or_look_at_the_answer_are_refused() -> None:
         Order("oracle")
     with pytest.raises(UserError, match="at least 1"):
         Order("confidence", 0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("rule", ["random", "left_to_right"])
+@pytest.mark.parametrize("told", [False, True])
+def test_a_blind_walk_asks_the_head_for_no_more_and_gets_the_same(rule: str, told: bool) -> None:
+    config = kinds.MaskedConfig(time_conditioning=told)
+    model, x, order = net(config), windows(), Order(rule, 3, seed=2)
+    full = masked_walk(network_log_probs(model), hidden(x), VOCAB, order.choose, told_rate=told)
+    torch.testing.assert_close(nats_of(blind_walk(model, hidden(x), order, told_rate=told), x), nats_of(full, x))

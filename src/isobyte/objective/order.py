@@ -69,15 +69,24 @@ class Order:
         """[T] positions in the order of `random`."""
         return torch.from_numpy(generator(self.seed, "order", length).permutation(length))
 
-    def keys(self, log_WTV: Tensor) -> Tensor:
-        """[W, T]; the highest come first."""
-        if self.rule != "random":
-            return RULES[self.rule](log_WTV)
-        length = log_WTV.shape[1]
-        return -self.permutation(length).argsort().to(log_WTV).expand(log_WTV.shape[:2])
+    @property
+    def blind(self) -> bool:
+        """Whether the order is known before the network is asked."""
+        return self.rule in ("random", "left_to_right")
 
     def choose(self, log_WTV: Tensor, hidden_WT: Tensor) -> Tensor:
         """[W, T] bool: the next `per_step` hidden cells of each row, all if fewer; ties go to the first."""
-        keys_WT = (self.keys(log_WTV) * _GRID).round().masked_fill(~hidden_WT, -torch.inf)
+        if self.blind:
+            return self.choose_blind(hidden_WT)
+        return self._highest((RULES[self.rule](log_WTV) * _GRID).round(), hidden_WT)
+
+    def choose_blind(self, hidden_WT: Tensor) -> Tensor:
+        """As `choose`, for a blind order."""
+        length = hidden_WT.shape[1]
+        order_T = torch.arange(length) if self.rule == "left_to_right" else self.permutation(length)
+        return self._highest(-order_T.argsort().to(hidden_WT.device, torch.float32).expand(hidden_WT.shape), hidden_WT)
+
+    def _highest(self, keys_WT: Tensor, hidden_WT: Tensor) -> Tensor:
+        keys_WT = keys_WT.masked_fill(~hidden_WT, -torch.inf)
         places_WT = keys_WT.argsort(stable=True, dim=-1, descending=True).argsort(-1)
         return hidden_WT & (places_WT < self.per_step)

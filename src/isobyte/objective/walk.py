@@ -60,6 +60,8 @@ def symbol_walk(objective: kinds.Objective, network: Network, x_WT: Tensor, orde
             return block_walk(network, x_WT, objective.block, order.choose)
         case kinds.MaskedConfig() | kinds.SpanConfig():
             told = objective.time_conditioning
+            if order.blind:
+                return blind_walk(network, x_WT, order, told_rate=told)
             return masked_walk(network_log_probs(network), x_WT, network.vocab, order.choose, told_rate=told)
         case kinds.EsoConfig():
             from isobyte.objective.walk_eso import eso_walk
@@ -78,6 +80,18 @@ def masked_walk(log_probs: LogProbs, x_WT: Tensor, vocab: int, choose: Choose, *
         rate_W = hidden_WT.float().mean(1) if told_rate else None
         log_WTV = log_probs(View(x_WT, BIDIRECTIONAL, time_B=rate_W))
         yield from reveal(x_WT, choose(log_WTV, hidden_WT), log_WTV)
+    return x_WT
+
+
+def blind_walk(network: Network, x_WT: Tensor, order: Order, *, told_rate: bool = False) -> Walk:
+    """As `masked_walk`, where it is known beforehand which cells come next: the head sees no others."""
+    x_WT, vocab = x_WT.clone(), network.vocab
+    while (hidden_WT := x_WT == vocab).any():
+        rate_W = hidden_WT.float().mean(1) if told_rate else None
+        rows, places = order.choose_blind(hidden_WT).nonzero(as_tuple=True)
+        h_WTD = network(x_WT, BIDIRECTIONAL, time_B=rate_W)
+        log_NV = _log_softmax(network.logits(h_WTD[rows, places]))
+        x_WT[rows, places] = (yield Reveal(rows, places, log_NV)).to(x_WT)
     return x_WT
 
 
