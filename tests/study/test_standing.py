@@ -5,7 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from isobyte.study.analyse import analyse
 from isobyte.study.panel import fit_panel
+from isobyte.study.report.figures import all_figures
+from isobyte.study.report.page import render_page
 from isobyte.study.report.standing_table import standing_table
 from isobyte.study.standing import difference, standings
 
@@ -75,3 +78,15 @@ def test_what_texts_share_drops_out() -> None:
 @pytest.mark.parametrize("broken", [{"nats_by_part": None}, {"nats_by_part": [1.0]}, {"text_bytes": 5}])
 def test_other_texts_are_not_compared(broken) -> None:
     assert difference(row("a", "masked", 3.0, **broken), row("b", "ar", 2.0), 0.9) is None
+
+
+def test_a_study_of_one_budget_states_no_gap_and_ranks_first() -> None:
+    rows = [row("ar", "ar", 2.0 + 0.1 * N, N=N * 1000) for N in (1, 2, 3)]
+    rows += [row("masked", "masked", 3.0 + 0.1 * N, N=N * 1000) for N in (1, 2, 3)]
+    found = analyse({"name": "one", "budgets": [1e11]}, rows, bootstrap=10)
+    assert found["comparisons"] == []
+    assert [entry["design"] for entry in found["standings"]] == ["ar", "masked"]
+    page = render_page(found, rows, all_figures(found, rows))
+    assert 0 < page.index('id="standing"') < page.index('id="isoflop"')
+    several = analyse({"name": "two", "budgets": [1e11, 2e11]}, rows, bootstrap=10)
+    assert len(several["comparisons"]) == 1

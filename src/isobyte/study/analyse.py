@@ -35,7 +35,7 @@ def analyse(
     panels = [fit_panel(name, *_kinds(part, name), part, **options) for name, part in _by_design(study, rows).items()]
     greatest = greatest_compute(panels)
     designs = [_design(study, panel, BEYOND * greatest, level) for panel in panels]
-    matched = pairs(panels)
+    matched = [] if single_budget(study) else pairs(panels)
     comparisons = [_compare(pair, greatest, level) for pair in matched]
     analysis = {
         "format": FORMAT,
@@ -95,6 +95,11 @@ def _by_design(study: dict[str, Any], rows: list[Row]) -> dict[str, list[Row]]:
 def settings(study: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The study's designs by name."""
     return {design["name"]: dict(design) for design in study.get("designs") or []}
+
+
+def single_budget(study: Mapping[str, Any]) -> bool:
+    """Whether the study compares at one budget by design, and so has no gap to state."""
+    return len(study.get("budgets") or ()) == 1
 
 
 def reference(study: Mapping[str, Any]) -> dict[str, float]:

@@ -13,8 +13,8 @@ def leader(designs: list[dict[str, Any]]) -> dict[str, Any] | None:
         return None
     largest = max(last["budget"] for _, last in ends)
     rivals = [(design, last) for design, last in ends if last["budget"] == largest]
-    design, last = min(rivals, key=lambda pair: pair[1]["optimum"]["L"])
-    others = [f"{d['name']} {words.bpb(o['optimum']['L'])}" for d, o in rivals if d is not design]
+    (design, last), *others = sorted(rivals, key=lambda pair: pair[1]["optimum"]["L"])
+    others = [f"{other['name']} {words.bpb(end['optimum']['L'])}" for other, end in others]
     text = f"At {words.compact(largest)} FLOPs, {design['name']} reaches {words.bpb(last['optimum']['L'])} BPB"
     text += f"; {', '.join(others)}." if others else "."
     return {

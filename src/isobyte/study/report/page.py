@@ -7,6 +7,7 @@ from string import Template
 from typing import Any
 
 from isobyte.study import words
+from isobyte.study.analyse import single_budget
 from isobyte.study.report import records, tables
 from isobyte.study.report.chart import Figure
 from isobyte.study.report.legend import figure_html
@@ -60,6 +61,8 @@ def _body(analysis: Analysis, rows: list[dict[str, Any]], figures: dict[str, Fig
         "machine": ("Text, machine, versions", _machine(analysis)),
         "reading": ("How to read this", [_asset("reading.html")]),
     }
+    if single_budget(analysis["study"]):
+        sections = {"standing": sections.pop("standing"), **sections}
     kept = {key: value for key, value in sections.items() if any(value[1])}
     return [_header(analysis, kept), *(section(key, title, *parts) for key, (title, parts) in kept.items())]
 
