@@ -7,7 +7,7 @@ from torch import Tensor
 
 from isobyte.backbone.attention import ATTENTION, Attention, explicit, flex, sdpa
 from isobyte.backbone.layers import Block, Rotations, rotate, rotation
-from isobyte.backbone.mask import BIDIRECTIONAL, CAUSAL, MaskSpec
+from isobyte.backbone.mask import BIDIRECTIONAL, CAUSAL, Dense, Mask, MaskSpec, Ranked
 from isobyte.config.backbone import FlatConfig
 
 MASKS = pytest.mark.parametrize("mask", [CAUSAL, BIDIRECTIONAL], ids=lambda m: m.kind)
@@ -120,3 +120,34 @@ def test_block_equals_plain_arithmetic(mask: MaskSpec, kernel: str) -> None:
     weights = {name: value.numpy() for name, value in block.state_dict().items()}
     expected = numpy_block(x[0].numpy(), weights, shape, causal=mask == CAUSAL)
     np.testing.assert_allclose(out[0].numpy(), expected, rtol=1e-5, atol=1e-5)
+
+
+RANKS = torch.tensor([[0, 0, 1, 1, 2, 0, 0, 1, 1, 2], [3, 1, 0, 2, 4, 3, 1, 0, 2, 4]])
+NOISY = (torch.arange(10) < 5)[None]
+
+
+@HEADS
+@pytest.mark.parametrize("noisy", [NOISY, RANKS > 1], ids=["two copies", "by rank"])
+def test_ranked_masks_agree_and_mean_what_they_say(kv_heads: int, noisy: Tensor) -> None:
+    mask = Ranked(RANKS, noisy)
+    inputs = qkv(kv_heads, 10)
+    reference = explicit(*inputs, mask)
+    torch.testing.assert_close(sdpa(*inputs, mask), reference, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(sdpa(*inputs, Dense(mask.dense(10))), reference, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(flex(*inputs, mask), reference, rtol=1e-5, atol=1e-5)
+    for row, (ranks, hides) in enumerate(zip(RANKS.tolist(), noisy.expand(2, 10).tolist(), strict=True)):
+        for i in range(10):
+            for j in range(10):
+                seen = (not hides[j] and ranks[j] < ranks[i]) or (ranks[j] == ranks[i] and hides[j] == hides[i])
+                assert bool(mask.dense(10)[row, 0, i, j]) == seen
+
+
+@pytest.mark.parametrize("kernel", ATTENTION)
+@pytest.mark.parametrize("mask", [CAUSAL, BIDIRECTIONAL, Ranked(RANKS[:, :4], NOISY[:, 3:7])], ids=lambda m: m.kind)
+def test_every_query_sees_what_is_in_the_cache(kernel: str, mask: Mask) -> None:
+    """Attention over a prefix and the cells after it is attention with a mask that shows the prefix to all."""
+    q, k, v = qkv(2, 9)
+    out = ATTENTION[kernel](q[:, :, 5:], k, v, mask)
+    visible = torch.cat((torch.ones(2, 1, 4, 5, dtype=torch.bool), mask.dense(4).expand(2, 1, 4, 4)), -1)
+    scores = (q[:, :, 5:] @ k.repeat_interleave(2, 1).mT / 8**0.5).masked_fill(~visible, float("-inf"))
+    torch.testing.assert_close(out, scores.softmax(-1) @ v.repeat_interleave(2, 1), rtol=1e-5, atol=1e-5)

@@ -14,7 +14,7 @@ from isobyte.data.prepare import prepare
 from isobyte.evaluate import kraft
 from isobyte.evaluate.audit import Audit, audit_run
 from isobyte.likelihood import digits
-from isobyte.objective import block, masked, training
+from isobyte.objective import masked, training
 from isobyte.train.loop import train
 from isobyte.train.runtime import Runtime
 from tiny import run_data
@@ -80,15 +80,13 @@ def test_a_mask_that_shows_a_block_to_itself_fails(trained, monkeypatch: pytest.
     path = trained("block")
     monkeypatch.setattr(kraft, "MOST_WINDOWS", 256)
 
-    def too_much(self: Ranked) -> torch.Tensor:
+    def too_much(self: Ranked, length: int, device: torch.device | str = "cpu") -> torch.Tensor:
         query, key = self.rank_BS[:, :, None], self.rank_BS[:, None]
-        return (~self.noisy_BS[:, None] & (key <= query))[:, None] | honest(self)
+        return (~self.noisy_BS[:, None] & (key <= query))[:, None] | honest(self, length, device)
 
-    honest = Ranked._dense.func  # pyright: ignore[reportFunctionMemberAccess]
-    block.two_copies.cache_clear()
-    monkeypatch.setattr(Ranked, "_dense", property(too_much))
+    honest = Ranked.dense
+    monkeypatch.setattr(Ranked, "dense", too_much)
     found = audit_run(path, max_bytes=1500)
-    block.two_copies.cache_clear()
     assert verdicts(found, "leakage") == [False]
     assert not found.passed
 

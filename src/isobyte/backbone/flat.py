@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from isobyte.backbone.attention import ATTENTION, Attention
+from isobyte.backbone.attention import ATTENTION, Attention, flex
 from isobyte.backbone.cache import Cache
 from isobyte.backbone.digits import DigitEmbedding
 from isobyte.backbone.layers import Block, Positions, RMSNorm, Rotation, Rotations, TimeEmbedding, rotation
-from isobyte.backbone.mask import Mask
+from isobyte.backbone.mask import Dense, Mask, Ranked
 from isobyte.config.backbone import FlatConfig
 from isobyte.errors import UserError
 
@@ -65,6 +65,8 @@ class FlatModel(nn.Module):
         Positions default to 0..S-1; only a time-conditioned network asks for `time_B`. With a cache the cells see
         all that it holds beside what `mask` lets them see of each other, and the first `keep` of them stay in it.
         """
+        if isinstance(mask, Ranked) and self.kernel is not flex:
+            mask = Dense(mask.dense(inputs_BS.shape[1], inputs_BS.device))
         rotations = self._rotations(inputs_BS.shape[1], inputs_BS.device, positions)
         time_BD = self.time(time_B) if self.time is not None else None
         h_BSD = self.embedding(inputs_BS)

@@ -5,7 +5,6 @@ position; those that show a position twice, hidden and in clear, say with ranks 
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import torch
@@ -44,18 +43,25 @@ class Ranked:
     def dense(self, length: int, device: torch.device | str = "cpu") -> Tensor:
         """[B, 1, S, S] bool; True where query (row) sees key (column)."""
         assert length == self.rank_BS.shape[1]
-        return self._dense.to(device)
-
-    @cached_property
-    def _dense(self) -> Tensor:
-        query, key = self.rank_BS[:, :, None], self.rank_BS[:, None]
-        query_noisy, key_noisy = self.noisy_BS[:, :, None], self.noisy_BS[:, None]
-        with torch.inference_mode(False):  # it may outlive the call, and training may need it next
-            revealed = ~key_noisy & (key < query)
-            return (revealed | ((key == query) & (key_noisy == query_noisy)))[:, None]
+        rank, noisy = self.rank_BS.to(device), self.noisy_BS.to(device)
+        query, key = rank[:, :, None], rank[:, None]
+        revealed = ~noisy[:, None] & (key < query)
+        return (revealed | ((key == query) & (noisy[:, None] == noisy[:, :, None])))[:, None]
 
 
-Mask = MaskSpec | Ranked
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """A mask that is worked out already, once for all layers."""
+
+    visible: Tensor
+    """[B, 1, S, S] bool."""
+    kind: Literal["dense"] = "dense"
+
+    def dense(self, _length: int, _device: torch.device | str = "cpu") -> Tensor:
+        return self.visible
+
+
+Mask = MaskSpec | Ranked | Dense
 CAUSAL = MaskSpec("causal")
 BIDIRECTIONAL = MaskSpec("bidirectional")
 
