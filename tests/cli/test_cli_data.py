@@ -43,7 +43,7 @@ def test_info_with_reference_rates(tmp_path: Path, capsys: pytest.CaptureFixture
     found = json.loads(capsys.readouterr().out)["reference"]
     assert found["train"]["bytes"] == 18_000
     assert found["train"]["unigram"] == pytest.approx(1, abs=0.01)
-    assert set(found["heldout"]) == {"bytes", "unigram", "bigram", "zstd", "xz"}
+    assert set(found["heldout"]) == {"bytes", "unigram", "bigram", "zstd", "xz", "ppmd"}
 
 
 def test_info_about_nothing(tmp_path: Path) -> None:

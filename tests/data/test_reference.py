@@ -8,6 +8,7 @@ import pytest
 import zstandard
 
 from isobyte.config.data import DataConfig, SyntheticCorpus
+from isobyte.data import classical
 from isobyte.data.corpus import read
 from isobyte.data.reference import reference_rates
 from isobyte.data.synthetic import entropy_bits_per_byte
@@ -55,3 +56,12 @@ def test_bundled_corpus() -> None:
     rates = reference_rates(read(DataConfig(), 1 << 20))
     found = [round(rate, 2) for rate in (rates.unigram, rates.bigram, rates.zstd, rates.xz)]
     assert found == [4.34, 3.41, 1.86, 1.84]
+
+
+def test_ppmd_is_left_out_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = b"the same again, " * 1000
+    assert 0 < reference_rates([text]).ppmd < 0.1
+    monkeypatch.setattr(classical, "ppmd", lambda: None)
+    rates = reference_rates([text])
+    assert math.isnan(rates.ppmd)
+    assert rates.xz > 0

@@ -1,6 +1,7 @@
 """Classical compressors at their strongest settings: the lines that a model's bits per byte are read against."""
 
 import importlib
+import importlib.util
 import lzma
 import zlib
 from collections.abc import Callable
@@ -61,6 +62,11 @@ class _Ppmd:
 
     def flush(self) -> bytes:
         return self._inner.flush()
+
+
+def ppmd() -> Compressor | None:
+    """None where it is not installed."""
+    return _Ppmd() if importlib.util.find_spec("pyppmd") else None
 
 
 def _ppmd_back(packed: bytes, length: int) -> bytes:

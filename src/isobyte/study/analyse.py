@@ -18,7 +18,7 @@ FORMAT = 1
 """Of `report.json`; raised when a field changes its meaning."""
 
 
-REFERENCES = ("unigram", "bigram", "zstd", "xz")
+REFERENCES = ("unigram", "bigram", "zstd", "xz", "ppmd")
 
 
 def analyse(

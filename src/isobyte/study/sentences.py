@@ -5,6 +5,9 @@ from typing import Any
 
 from isobyte.study import words
 
+NAMED = 5
+"""Rivals that the first sentence of a report names."""
+
 
 def leader(designs: list[dict[str, Any]]) -> dict[str, Any] | None:
     """Which design reaches the lowest BPB, and with what compute."""
@@ -14,7 +17,9 @@ def leader(designs: list[dict[str, Any]]) -> dict[str, Any] | None:
     largest = max(last["budget"] for _, last in ends)
     rivals = [(design, last) for design, last in ends if last["budget"] == largest]
     (design, last), *others = sorted(rivals, key=lambda pair: pair[1]["optimum"]["L"])
-    others = [f"{other['name']} {words.bpb(end['optimum']['L'])}" for other, end in others]
+    more = len(others) - NAMED
+    others = [f"{other['name']} {words.bpb(end['optimum']['L'])}" for other, end in others[:NAMED]]
+    others += [words.count(more, "more design")] if more > 0 else []
     text = f"At {words.compact(largest)} FLOPs, {design['name']} reaches {words.bpb(last['optimum']['L'])} BPB"
     text += f"; {', '.join(others)}." if others else "."
     return {

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_walk import net, windows
+from test_walks import net, windows
 
 from isobyte.config import objective as kinds
 from isobyte.config.spans import FixedSpans, GeometricSpans, WordSpans
