@@ -6,8 +6,6 @@ from torch import Tensor, nn
 from isobyte.config.objective import digit_shape
 from isobyte.errors import UserError
 
-Merge = str
-
 
 class DigitEmbedding(nn.Module):
     """[B, S, digits] ids in 0..base, `base` where hidden -> [B, S, D] (MDM-Prime, arXiv 2505.18495).
@@ -18,7 +16,7 @@ class DigitEmbedding(nn.Module):
 
     codes: Tensor
 
-    def __init__(self, codes_VL: Tensor, width: int, merge: Merge) -> None:
+    def __init__(self, codes_VL: Tensor, width: int, merge: str) -> None:
         super().__init__()
         vocab, self.digits = codes_VL.shape
         self.base = digit_shape(vocab, self.digits)[1]

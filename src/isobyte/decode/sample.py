@@ -14,8 +14,8 @@ from isobyte.decode.methods import PUBLISHED, REMASKING, Settings
 from isobyte.decode.noise import Noise
 from isobyte.decode.remask import remasking_walk
 from isobyte.decode.transfer import Clock, Stepper, one_digit_each
-from isobyte.likelihood.duel import as_symbols
 from isobyte.objective.base import LogProbs, Network, network_log_probs
+from isobyte.objective.digits import as_symbols
 from isobyte.objective.order import Order
 from isobyte.objective.walk import Reveal, Walk, any_order_walk, block_walk, drive, masked_walk, symbol_walk
 from isobyte.objective.walk_digits import consistent_log_probs, digit_by_digit

@@ -6,9 +6,7 @@ The rule knows what is visible and no more, so the text has one way to come abou
 import torch
 from torch import Tensor
 
-from isobyte.backbone.mask import BIDIRECTIONAL
-from isobyte.objective.base import LogProbs, View
-from isobyte.objective.digits import digit_view
+from isobyte.objective.base import LogProbs
 from isobyte.objective.order import RULES, Order
 from isobyte.objective.walk import Reveal, drive, masked_walk
 
@@ -30,15 +28,3 @@ def duel_nats(
     hidden_WT = torch.full_like(x_WT, vocab)
     drive(masked_walk(log_probs, hidden_WT, vocab, Order(rule, per_step).choose, told_rate=told_rate), symbols_of)
     return nats_W
-
-
-def as_symbols(log_probs: LogProbs, codes_VL: Tensor) -> LogProbs:
-    """A network of digits, shown whole symbols: all digits of a symbol hidden (id `vocab`) or none."""
-    vocab, digits = codes_VL.shape
-
-    def asked(view: View) -> Tensor:
-        assert view.mask == BIDIRECTIONAL
-        masked_BTL = (view.inputs == vocab)[..., None].expand(-1, -1, digits)
-        return log_probs(digit_view(view.inputs.clamp(max=vocab - 1), masked_BTL, codes_VL))
-
-    return asked

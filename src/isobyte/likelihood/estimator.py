@@ -14,6 +14,7 @@ from isobyte.likelihood import any_order, block, count_stratified, digits, duel,
 from isobyte.likelihood.passes import Settings
 from isobyte.likelihood.value import Kind
 from isobyte.objective.base import LogProbs
+from isobyte.objective.digits import as_symbols
 
 __all__ = ["Estimator", "Settings", "build_estimator", "companions", "estimators"]
 
@@ -182,7 +183,7 @@ def _duels(objective: kinds.MaskedConfig | kinds.SpanConfig | kinds.DigitsConfig
     def by(rule: str) -> Callable[[LogProbs, Tensor, Settings], Tensor]:
         def method(log_probs: LogProbs, x_WT: Tensor, settings: Settings) -> Tensor:
             if settings.codes is not None:
-                log_probs = duel.as_symbols(log_probs, settings.codes)
+                log_probs = as_symbols(log_probs, settings.codes)
             told = objective.time_conditioning
             return duel.duel_nats(log_probs, x_WT, settings.vocab, rule, settings.per_step, told_rate=told)
 

@@ -76,14 +76,14 @@ def answer(network: Network, view: View) -> Tensor:
     return network.logits(h_BSD if view.asked is None else h_BSD[:, : view.asked])
 
 
+def normalised(logits: Tensor) -> Tensor:
+    """Log-probabilities, in fp32 or better."""
+    return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+
+
 def network_log_probs(network: Network) -> LogProbs:
-    """A network's log-probabilities, normalised in fp32 or better."""
-
-    def log_probs(view: View) -> Tensor:
-        logits = answer(network, view)
-        return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
-
-    return log_probs
+    """A network's log-probabilities."""
+    return lambda view: normalised(answer(network, view))
 
 
 def cost_sum(network: Network, question: Question) -> Tensor:

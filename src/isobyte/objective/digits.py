@@ -13,7 +13,7 @@ from torch import Tensor
 
 from isobyte.backbone.mask import BIDIRECTIONAL
 from isobyte.config.objective import DigitsConfig, Objective, digit_shape
-from isobyte.objective.base import LogProbs, Network, Question, View, answer, network_log_probs
+from isobyte.objective.base import LogProbs, Network, Question, View, answer, network_log_probs, normalised
 from isobyte.objective.draw import Draw
 from isobyte.objective.masked import rates
 
@@ -47,10 +47,21 @@ def objective_log_probs(objective: Objective, network: Network) -> LogProbs:
     assert codes_VL is not None
 
     def log_probs(view: View) -> Tensor:
-        logits = answer(network, view).masked_fill(contradicted(view.inputs, codes_VL), float("-inf"))
-        return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+        return normalised(answer(network, view).masked_fill(contradicted(view.inputs, codes_VL), float("-inf")))
 
     return log_probs
+
+
+def as_symbols(log_probs: LogProbs, codes_VL: Tensor) -> LogProbs:
+    """A network of digits, shown whole symbols: all digits of a symbol hidden (id `vocab`) or none."""
+    vocab, digits = codes_VL.shape
+
+    def asked(view: View) -> Tensor:
+        assert view.mask == BIDIRECTIONAL
+        masked_BTL = (view.inputs == vocab)[..., None].expand(-1, -1, digits)
+        return log_probs(digit_view(view.inputs.clamp(max=vocab - 1), masked_BTL, codes_VL))
+
+    return asked
 
 
 def digit_marginals(log_BTV: Tensor, codes_VL: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 from isobyte.backbone.layers import Positions
 from isobyte.backbone.mask import BIDIRECTIONAL, CAUSAL, Ranked
 from isobyte.config import objective as kinds
-from isobyte.objective.base import LogProbs, Network, View, network_log_probs
+from isobyte.objective.base import LogProbs, Network, View, network_log_probs, normalised
 from isobyte.objective.order import Order
 
 Choose = Callable[[Tensor, Tensor], Tensor]
@@ -90,7 +90,7 @@ def blind_walk(network: Network, x_WT: Tensor, order: Order, *, told_rate: bool 
         rate_W = hidden_WT.float().mean(1) if told_rate else None
         rows, places = order.choose_blind(hidden_WT).nonzero(as_tuple=True)
         h_WTD = network(x_WT, BIDIRECTIONAL, time_B=rate_W)
-        log_NV = _log_softmax(network.logits(h_WTD[rows, places]))
+        log_NV = normalised(network.logits(h_WTD[rows, places]))
         x_WT[rows, places] = (yield Reveal(rows, places, log_NV)).to(x_WT)
     return x_WT
 
@@ -106,7 +106,7 @@ def ar_walk(network: Network, x_WT: Tensor) -> Walk:
         at = torch.arange(place + 1 - cells.shape[1], place + 1, device=x_WT.device)
         h_WSD = network(cells, CAUSAL, positions=Positions(at, at), cache=cache, keep=cells.shape[1])
         at = at[-1:].expand(windows, 1)
-        yield from reveal_at(x_WT, at, _log_softmax(network.logits(h_WSD[:, -1:])), vocab)
+        yield from reveal_at(x_WT, at, normalised(network.logits(h_WSD[:, -1:])), vocab)
         cells = x_WT[:, place : place + 1]
     return x_WT
 
@@ -121,7 +121,7 @@ def any_order_walk(network: Network, x_WT: Tensor, order_T: Tensor) -> Walk:
     for step in range(length):
         asked = order_WT[:, step : step + 1]
         h_WSD = network(cell, CAUSAL, positions=Positions(asked, held), cache=cache, keep=1)
-        yield from reveal_at(x_WT, asked, _log_softmax(network.logits(h_WSD)), vocab)
+        yield from reveal_at(x_WT, asked, normalised(network.logits(h_WSD)), vocab)
         cell, held = x_WT.gather(1, asked), asked
     return x_WT
 
@@ -139,7 +139,7 @@ def ranked_walk(network: Network, x_WT: Tensor, order_WT: Tensor, sizes: list[in
         mask = clean_then_asking(last.shape[1], asked.shape[1], str(x_WT.device))
         at = Positions(places, places)
         h_WSD = network(cells, mask, positions=at, cache=cache, keep=last.shape[1])[:, last.shape[1] :]
-        yield from reveal_at(x_WT, asked, _log_softmax(network.logits(h_WSD)), vocab)
+        yield from reveal_at(x_WT, asked, normalised(network.logits(h_WSD)), vocab)
         last = asked
     return x_WT
 
@@ -154,7 +154,7 @@ def block_walk(network: Network, x_WT: Tensor, block: int, choose: Choose) -> Wa
         at = torch.arange(start, start + cells.shape[1], device=x_WT.device)
         places = Positions(at, at)
         while (hidden := cells == vocab).any():
-            log_WBV = _log_softmax(network.logits(network(cells, BIDIRECTIONAL, positions=places, cache=cache)))
+            log_WBV = normalised(network.logits(network(cells, BIDIRECTIONAL, positions=places, cache=cache)))
             yield from reveal(cells, choose(log_WBV, hidden), log_WBV, start)
         if start + block < length:
             network(cells, BIDIRECTIONAL, positions=places, cache=cache, keep=cells.shape[1])
@@ -172,10 +172,6 @@ def clean_then_asking(clean: int, asking: int, device: str) -> Ranked:
 def given_first(hidden_WT: Tensor, order_T: Tensor) -> Tensor:
     """[W, T] positions: the given ones, then the hidden ones, each in the order given."""
     return order_T.to(hidden_WT.device)[hidden_WT[:, order_T].int().argsort(stable=True, dim=-1)]
-
-
-def _log_softmax(logits: Tensor) -> Tensor:
-    return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
 
 def reveal(x_WT: Tensor, chosen_WT: Tensor, log_WTV: Tensor, start: int = 0) -> Generator[Reveal, Tensor, None]:

@@ -6,8 +6,8 @@ from torch import Tensor
 from isobyte.backbone.mask import BIDIRECTIONAL
 from isobyte.config.objective import digit_shape
 from isobyte.objective.base import LogProbs, Network, View, answer
-from isobyte.objective.digits import contradicted, digit_marginals, digit_view
-from isobyte.objective.walk import Choose, Walk, reveal
+from isobyte.objective.digits import as_symbols, contradicted, digit_marginals
+from isobyte.objective.walk import Choose, Walk, masked_walk, reveal
 
 
 def consistent_log_probs(network: Network) -> LogProbs:
@@ -25,12 +25,8 @@ def consistent_log_probs(network: Network) -> LogProbs:
 def symbol_by_symbol(network: Network, x_WT: Tensor, choose: Choose) -> Walk:
     """All digits of a symbol at once, by the head's joint probability."""
     assert network.codes is not None
-    log_probs, codes_VL, x_WT = consistent_log_probs(network), network.codes, x_WT.clone()
-    while (hidden_WT := x_WT == network.vocab).any():
-        masked_WTL = hidden_WT[..., None].expand(-1, -1, codes_VL.shape[1])
-        log_WTV = log_probs(digit_view(x_WT.clamp(max=network.vocab - 1), masked_WTL, codes_VL))
-        yield from reveal(x_WT, choose(log_WTV, hidden_WT), log_WTV)
-    return x_WT
+    log_probs = as_symbols(consistent_log_probs(network), network.codes)
+    return masked_walk(log_probs, x_WT, network.vocab, choose)
 
 
 def digit_by_digit(log_probs: LogProbs, codes_VL: Tensor, x_WT: Tensor, choose: Choose) -> Walk:
