@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from isobyte.config.backbone import FlatConfig
+from isobyte.config.backbone import BltConfig, FlatConfig
 from isobyte.config.base import Config, canonical_json
+from isobyte.config.family import BltFamily, FlatFamily
+from isobyte.config.patching import StaticPatching
 from isobyte.config.run import RunConfig
-from isobyte.config.sizes import SMDM, shape
-from isobyte.config.study import StudyConfig
+from isobyte.config.sizes import SMDM, family_shape, shape
+from isobyte.config.study import DesignConfig, StudyConfig
 from isobyte.errors import UserError
 
 RUN: dict[str, Any] = {
@@ -48,6 +50,13 @@ STUDY: dict[str, Any] = {
     "grid": {"sizes": ["w32", "w48", "w64"]},
     "data": {},
 }
+PATCHING = {"kind": "entropy", "scorer": {"kind": "ngram"}, "mean_length": 4.0}
+FAMILIES: dict[str, Any] = STUDY | {
+    "designs": [STUDY["designs"][0] | {"backbone": {"kind": "blt", "patching": PATCHING, "hash_sizes": [3, 5]}}]
+}
+WINDOWED: dict[str, Any] = RUN | {"objective": {"kind": "ar"}}
+LOOKS_BOTH_WAYS = "attention_window"
+"""Of no use to RUN's objective; to that of WINDOWED it is."""
 
 Path = tuple[str | int, ...]
 
@@ -83,15 +92,19 @@ def other_values(value: Any) -> list[Any]:
     if value is None:
         return [2, 0.5, "x"]
     if isinstance(value, str):
-        return ["masked", "iid", "markov", "fp32", "w24", "uniform", value + "x"]
+        return [
+            "masked", "iid", "markov", "fp32", "w24", "uniform", "all", "first", "monotonic", "embedding", value + "x",
+        ]  # fmt: skip
     return [[1.0, 2.0], {"masked": "w64"}]
 
 
 FIELDS = [
     pytest.param(kind, given_data, path, value, id=f"{kind.__name__}.{'.'.join(map(str, path))}")
-    for kind, given_data in ((RunConfig, RUN), (StudyConfig, STUDY))
+    for kind, given_data in ((RunConfig, RUN), (StudyConfig, STUDY), (BltFamily, FAMILIES["designs"][0]["backbone"]))
     for path, value in leaves(kind.model_validate(given_data).model_dump(mode="json"))
+    if path[-1] != LOOKS_BOTH_WAYS
 ]
+FIELDS.append(pytest.param(RunConfig, WINDOWED, ("backbone", LOOKS_BOTH_WAYS), None, id=LOOKS_BOTH_WAYS))
 
 
 @pytest.mark.parametrize(("kind", "given_data", "path", "value"), FIELDS)
@@ -128,7 +141,7 @@ def shuffled(draw: st.DrawFn, value: Any) -> Any:
 @settings(deadline=None, max_examples=25)
 @given(st.data())
 def test_key_order_and_spelling_do_not_matter(data: st.DataObject) -> None:
-    for kind, given_data in ((RunConfig, RUN), (StudyConfig, STUDY)):
+    for kind, given_data in ((RunConfig, RUN), (StudyConfig, STUDY), (StudyConfig, FAMILIES)):
         config = kind.model_validate(given_data)
         again = kind.model_validate(data.draw(shuffled(config.model_dump(mode="json"))))
         assert again == config
@@ -267,3 +280,24 @@ def test_unknown_sizes_are_refused(name: str) -> None:
 
 def test_configs_are_plain_json() -> None:
     json.loads(RunConfig.model_validate(RUN).canonical_json())
+
+
+@pytest.mark.parametrize("width", [8, 12, 16, 20, 24, 28, 32, 48, 64, 96, 128, 256, 512])
+def test_the_dial_of_patched_networks_is_about_that_of_flat_ones(width: int) -> None:
+    family = BltFamily(patching=StaticPatching(), local_window=7, hash_vocab=5)
+    flat, blt = shape(f"w{width}"), family_shape(family, f"w{width}")
+    assert isinstance(blt, BltConfig)
+    assert blt.latent == flat
+    assert blt.encoder.width == blt.decoder.width == width // 2
+    assert (blt.encoder.layers, blt.decoder.layers, blt.latents) == (1, flat.layers, 2)
+    assert blt.encoder.attention_window == blt.decoder.attention_window == 7
+    assert blt.encoder.rope_base == blt.decoder.rope_base == flat.rope_base
+    assert family_shape(FlatFamily(), f"w{width}", tied=True) == flat.model_copy(update={"tied": True})
+
+
+@pytest.mark.parametrize("change", [{"objective": {"kind": "masked"}}, {"tied": True}])
+def test_designs_that_patches_do_not_fit_are_refused(change: dict[str, Any]) -> None:
+    design = FAMILIES["designs"][0]
+    DesignConfig.model_validate(design)
+    with pytest.raises(ValidationError, match="blt"):
+        DesignConfig.model_validate(design | change)

@@ -20,12 +20,14 @@ BY_HAND = {
     #                causal, bidirectional; training FLOPs per symbol
     "exact": (6 * (WEIGHTS + 5 * 8) + 3 * 4 * 2 * 8 * 5.5, 6 * (WEIGHTS + 5 * 8) + 3 * 4 * 2 * 8 * 10),
     "executed": (6 * (WEIGHTS + 5 * 8) + 3 * 4 * 2 * 8 * 10,) * 2,
+    "exact-no-patcher": (6 * (WEIGHTS + 5 * 8) + 3 * 4 * 2 * 8 * 5.5, 6 * (WEIGHTS + 5 * 8) + 3 * 4 * 2 * 8 * 10),
     "6N": (6 * N,) * 2,
     "6N+head": (6 * (N + 40),) * 2,
     "6N+attention": (6 * (N + 40) + 6 * 10 * 8 * 2,) * 2,
     "deepseek": (72 * 2 * 64 + 12 * 2 * 8 * 10,) * 2,
     "gidd": (3 * (2 * (6 * 64 + 2 * 80 + 3 * 20 + 2 * 80 + 2 * 64 + 16 * 64) + 2 * 40),) * 2,
     "blt": (6 * N + 3.5 * 4 * 2 * 10 * 8 / 2, 6 * N + 3.5 * 4 * 2 * 10 * 8),
+    "blt-paper": (3 * (2 * (2 * 2 * 8 * 32 + 4 * 8 * 5.5 + 4 * 2 * 64) + 2 * 8 * 5),) * 2,
 }
 
 
@@ -77,7 +79,7 @@ def test_the_cost_of_a_run_is_that_of_its_parts() -> None:
         {
             "representation": {"kind": "bytes"},
             "objective": {"kind": "ar"},
-            "backbone": {"layers": 2, "width": 8, "heads": 2},
+            "backbone": {"kind": "flat", "layers": 2, "width": 8, "heads": 2},
             "data": {},
             "train": {"window": 10, "batch": 6, "steps": 3, "optimizer": {"lr": 0.1}},
         }

@@ -19,7 +19,7 @@ from isobyte.config.objective import (
     SpanConfig,
 )
 from isobyte.cost.flops import cells, flat_flops
-from isobyte.cost.memory import flat_memory
+from isobyte.cost.memory import network_memory
 from isobyte.cost.parameters import flat_parameters
 from isobyte.errors import UserError
 from isobyte.objective.base import cost_sum
@@ -190,7 +190,7 @@ def test_activations_are_what_autograd_keeps_within_15_percent(
     kept = kept_bytes(net(shape, objective, "sdpa"), loss, objective, window)
     assert 0.5 * kept < fused_keeps < kept
     parameters = flat_parameters(shape, objective, vocab=VOCAB)
-    estimate = flat_memory(shape, parameters, vocab=VOCAB, window=window, micro_batch=BATCH)
+    estimate = network_memory(shape, parameters, vocab=VOCAB, window=window, micro_batch=BATCH)
     gradient_of_logits = 4 * VOCAB * BATCH * window
     assert estimate.activations - gradient_of_logits == pytest.approx(kept, rel=0.15)
     assert estimate.weights == sum(p.numel() * 4 for p in net(shape, objective).parameters())

@@ -4,11 +4,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isobyte.config.backbone import BltConfig
 from isobyte.config.study import StudyConfig
+from isobyte.cost.flops import Patches
 from isobyte.errors import UserError
 from isobyte.study.execute import whole_plan
-from isobyte.study.plan import Cell, decide, optimum, plan_run
-from tiny import study_config
+from isobyte.study.pipeline import plan_study
+from isobyte.study.plan import Cell, decide, design_ladder, optimum, plan_run
+from tiny import study_config, study_data
 
 STUDY = study_config()
 
@@ -70,9 +73,10 @@ def test_the_optimum_is_interpolated() -> None:
     sizes = STUDY.grid.sizes[:3]
     cells = [Cell("byte-ar", 1.0, size, 0) for size in sizes]
     losses = dict(zip(cells, [2.0, 1.0, 1.5], strict=True))
-    best = optimum(cells, losses, STUDY.grid.sizes)
+    ladder = design_ladder(STUDY, STUDY.designs[0])
+    best = optimum(cells, losses, ladder)
     alone = {cells[1]: 1.0}
-    assert best != optimum([cells[1]], alone, STUDY.grid.sizes)
+    assert best != optimum([cells[1]], alone, ladder)
 
 
 def test_flops_match_the_budget_to_a_step() -> None:
@@ -93,3 +97,60 @@ def test_rules_scale_rate_and_batch() -> None:
     run = plan_run(STUDY, design.model_copy(update={"tuning": rule}), 16 * rule.budget, "w32", 0)
     assert run.config.train.batch == 4 * rule.batch
     assert run.config.train.optimizer.lr == pytest.approx(rule.lr / 2 / 2)
+
+
+HASHED = {"kind": "blt", "hash_sizes": [3], "hash_vocab": 7}
+PATCHED = StudyConfig.model_validate(
+    study_data()
+    | {
+        "designs": [
+            {
+                "name": name,
+                "representation": {"kind": "bytes"},
+                "objective": {"kind": "ar"},
+                "backbone": backbone,
+                "tuning": {"window": 17, "batch": 4, "lr": 0.01, "width": 16},
+            }
+            for name, backbone in {
+                "flat": {"kind": "flat"},
+                "static": {
+                    "kind": "blt",
+                    "patching": {"kind": "static", "size": 4},
+                    "hash_sizes": [3],
+                    "hash_vocab": 7,
+                },
+                "space": {"kind": "blt", "patching": {"kind": "space", "mean_length": 8}, "hash_vocab": 7},
+            }.items()
+        ]
+    }
+)
+
+
+def test_one_ladder_serves_flat_and_patched_designs() -> None:
+    flat, static, space = (plan_run(PATCHED, design, 4e7, "w32", 0) for design in PATCHED.designs)
+    assert isinstance(static.config.backbone, BltConfig)
+    assert static.config.backbone.latent == flat.config.backbone
+    assert static.config.train.optimizer == flat.config.train.optimizer
+    assert (static.config.backbone.hash_sizes, static.config.backbone.hash_vocab) == ((3,), 7)
+    assert flat.cost.patches is None
+    assert static.cost.patches == Patches.of(5)
+    assert space.cost.patches == Patches.of(3)
+    assert (static.cost.bytes_per_patch, space.cost.bytes_per_patch) == (4, 8)
+    assert static.cost.parameters.N == space.cost.parameters.N > flat.cost.parameters.N
+    for run in (flat, static, space):
+        assert run.flops <= run.cell.budget < run.flops + run.cost.per_step
+
+
+def test_grids_are_centred_by_each_designs_own_parameters() -> None:
+    flat, static, _ = (design_ladder(PATCHED, design) for design in PATCHED.designs)
+    assert list(flat) == list(static) == list(PATCHED.grid.sizes)
+    assert all(flat[size] < static[size] for size in flat)
+    reasons = [d.reason for d in decide(PATCHED, {}, speculate=True)[1] if d.budget == PATCHED.budgets[1]]
+    for ladder, reason in zip((flat, static), reasons, strict=False):
+        assert f"N = {ladder['w32'] * 2**0.5:.3g}" in reason
+
+
+def test_a_plan_shows_patches_and_the_latent_transformer() -> None:
+    rows = [row for row in plan_study(PATCHED, None)["runs"] if row["size"] == "w32"]
+    assert {(row["layers"], row["width"], row["heads"]) for row in rows} == {(2, 32, 2)}
+    assert {row["design"]: row["bytes_per_patch"] for row in rows} == {"flat": None, "static": 4, "space": 8}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from isobyte.study.analyse import analyse
+from isobyte.study.pairs import pairs
 from isobyte.study.panel import fit_panel
 from isobyte.study.report.figures import all_figures
 from isobyte.study.report.page import render_page
@@ -90,3 +91,22 @@ def test_a_study_of_one_budget_states_no_gap_and_ranks_first() -> None:
     assert 0 < page.index('id="standing"') < page.index('id="isoflop"')
     several = analyse({"name": "two", "budgets": [1e11, 2e11]}, rows, bootstrap=10)
     assert len(several["comparisons"]) == 1
+
+
+def test_patched_designs_stand_against_the_flat_one() -> None:
+    patched = {"backbone": "blt", "bytes_per_patch": 4.25}
+    rows = [row("flat", "ar", 2.0), row("blt", "ar", 1.5, **patched), row("masked", "masked", 3.0)]
+    found = standings(panels(rows), 0.9)
+    assert [entry["design"] for entry in found] == ["blt", "flat", "masked"]
+    assert found[0]["difference"]["reference"] == found[2]["difference"]["reference"] == "flat"
+    assert found[0]["difference"]["bpb"] == pytest.approx(-0.5)
+    assert [entry["backbone"] for entry in found] == ["blt", "flat", "flat"]
+    html = standing_table({"standings": found, "options": {"level": 0.9}}, "../")
+    assert "Bytes per patch" in html
+    assert "4.25" in html
+
+
+def test_backbones_of_one_objective_are_compared_as_designs() -> None:
+    rows = [row("flat", "ar", 2.0), row("blt", "ar", 1.5, backbone="blt"), row("masked", "masked", 3.0)]
+    found = [(pair.a.name, pair.b.name, pair.contrast) for pair in pairs(panels(rows))]
+    assert found == [("masked", "flat", "objective"), ("blt", "flat", "design")]

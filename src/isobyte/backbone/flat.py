@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from isobyte.backbone.attention import ATTENTION, Attention, flex
 from isobyte.backbone.cache import Cache
 from isobyte.backbone.digits import DigitEmbedding
-from isobyte.backbone.layers import Block, Positions, RMSNorm, Rotation, Rotations, TimeEmbedding, rotation
-from isobyte.backbone.mask import Dense, Mask, Ranked
-from isobyte.config.backbone import FlatConfig
+from isobyte.backbone.layers import Block, Blocks, Positions, RMSNorm, Rotation, Rotations, TimeEmbedding, rotation
+from isobyte.backbone.mask import CAUSAL, Dense, Mask, MaskSpec, Ranked
+from isobyte.config.backbone_flat import FlatConfig
 from isobyte.errors import UserError
 
 
@@ -38,12 +38,16 @@ class FlatModel(nn.Module):
         self.shape, self.vocab = shape, vocab
         self.kernel = ATTENTION[attention]
         self.embedding = embedding or nn.Embedding(vocab + 1, shape.width)
-        self.blocks = nn.ModuleList(Block(shape, time_conditioning=time_conditioning) for _ in range(shape.layers))
+        self.blocks = Blocks(Block(shape, time_conditioning=time_conditioning) for _ in range(shape.layers))
         self.norm = RMSNorm(shape.width, shape.norm_eps)
         self.head = None if shape.tied else nn.Linear(shape.width, vocab, bias=False)
         self.time = TimeEmbedding(shape.width) if time_conditioning else None
         self.film = nn.Linear(shape.width, 2 * shape.width, bias=False) if time_conditioning else None
         self._rotation: tuple[tuple[int, str], Rotation] | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return self.norm.weight.device
 
     @property
     def codes(self) -> Tensor | None:
@@ -67,6 +71,8 @@ class FlatModel(nn.Module):
         """
         if isinstance(mask, Ranked) and self.kernel is not flex:
             mask = Dense(mask.dense(inputs_BS.shape[1], inputs_BS.device))
+        if mask == CAUSAL:
+            mask = self.left_to_right(inputs_BS)
         rotations = self._rotations(inputs_BS.shape[1], inputs_BS.device, positions)
         time_BD = self.time(time_B) if self.time is not None else None
         h_BSD = self.embedding(inputs_BS)
@@ -86,6 +92,10 @@ class FlatModel(nn.Module):
         if self.head is not None:
             return self.head(h_BSD)
         return F.linear(h_BSD, self.embedding.weight[: self.vocab])
+
+    def left_to_right(self, inputs_BS: Tensor) -> Mask:  # noqa: ARG002 - the same for all
+        """The mask of autoregression."""
+        return MaskSpec("causal", self.shape.attention_window)
 
     def new_cache(self, batch: int, capacity: int) -> Cache:
         """An empty cache for `capacity` cells of `batch` rows."""

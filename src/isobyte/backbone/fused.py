@@ -64,7 +64,7 @@ class _ToHeads(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         rotated = heads + kv_heads
         normed, scale = _normalise(x.flatten(0, 1), eps)
-        weight = weight.index_select(0, _pair_order(rotated, kv_heads, 2 * turn.shape[-1])[0])
+        weight = weight.index_select(0, pair_order(rotated, kv_heads, 2 * turn.shape[-1])[0])
         qkv = torch.mm(normed * gain, weight.t()).view(*x.shape[:2], rotated + kv_heads, -1).transpose(1, 2)
         qk = qkv.new_empty(qkv[:, :rotated].shape)
         if turn is key_turn:
@@ -91,7 +91,7 @@ class _ToHeads(torch.autograd.Function):
         dqkv = dqkv.view(len(normed), -1)
         dweight = torch.mm(dqkv.t(), normed).mul_(gain)
         dx, dgain = _normalise_backward(torch.mm(dqkv, weight), normed, scale, gain)
-        inverse = _pair_order(rotated, dv.shape[1], head_dim)[1]
+        inverse = pair_order(rotated, dv.shape[1], head_dim)[1]
         return dx.view(batch, length, -1), dgain, None, dweight.index_select(0, inverse), None, None, None, None
 
 
@@ -149,7 +149,7 @@ def _normalise_backward(dy_ND: Tensor, normed_ND: Tensor, scale: Tensor, gain_D:
 
 
 @lru_cache(maxsize=32)
-def _pair_order(rotated: int, kept: int, head_dim: int) -> tuple[Tensor, Tensor]:
+def pair_order(rotated: int, kept: int, head_dim: int) -> tuple[Tensor, Tensor]:
     """Rows of the qkv product with i and i + d/2 side by side in each of the `rotated` heads, and the way back."""
     with torch.inference_mode(False):  # the cache outlives the call, and training may need it next
         rows = torch.arange((rotated + kept) * head_dim).view(rotated + kept, 2, -1)

@@ -1,6 +1,7 @@
 """The parts of a transformer block."""
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -127,6 +128,15 @@ class Block(nn.Module):
         return fused.from_heads(
             x, mixed, heads.out.weight, ffn_norm.weight, ffn_norm.eps, self.ffn.gate_up.weight, self.ffn.down.weight
         )
+
+
+class Blocks(nn.ModuleList):
+    """Blocks, typed as such."""
+
+    if TYPE_CHECKING:
+
+        def __getitem__(self, index: int) -> Block: ...  # pyright: ignore[reportIncompatibleMethodOverride]
+        def __iter__(self) -> Iterator[Block]: ...
 
 
 class TimeEmbedding(nn.Module):

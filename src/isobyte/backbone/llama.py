@@ -41,12 +41,12 @@ def to_llama(weights: Weights, shape: FlatConfig, *, input_row: bool) -> dict[st
     """
     vocab = weights["embedding.weight"].shape[0] - 1
     theirs: dict[str, Tensor] = {}
-    for ours, names, rows in _matrices(shape):
+    for ours, names, rows in matrices(shape):
         theirs |= zip(names, weights[ours].split(rows), strict=True)
     embedding = weights["embedding.weight"]
     theirs["model.embed_tokens.weight"] = embedding if input_row else embedding[:vocab]
     theirs["model.norm.weight"] = weights["norm.weight"]
-    placed = {ours for ours, _, _ in _matrices(shape)} | {"embedding.weight", "norm.weight"}
+    placed = {ours for ours, _, _ in matrices(shape)} | {"embedding.weight", "norm.weight"}
     if not shape.tied:
         head = weights["head.weight"]
         nothing = head.new_zeros(1, head.shape[1])
@@ -63,7 +63,7 @@ def from_llama(theirs: Weights, shape: FlatConfig, vocab: int, *, bos: int | Non
     the id `bos`, or zeros. Raises UserError when tensors are missing, misshapen or left over (biases, say).
     """
     top = {"model.embed_tokens.weight", "model.norm.weight"} | (set() if shape.tied else {"lm_head.weight"})
-    wanted = top.union(*(names for _, names, _ in _matrices(shape)))
+    wanted = top.union(*(names for _, names, _ in matrices(shape)))
     _refuse(wanted - set(theirs), "are missing")
     _refuse(set(theirs) - wanted - {"lm_head.weight"}, "have no place in a flat backbone")
     embedding = theirs["model.embed_tokens.weight"]
@@ -79,18 +79,20 @@ def from_llama(theirs: Weights, shape: FlatConfig, vocab: int, *, bos: int | Non
     ours = {"embedding.weight": embedding, "norm.weight": theirs["model.norm.weight"]}
     if not shape.tied:
         ours["head.weight"] = theirs["lm_head.weight"][:vocab]
-    for name, names, rows in _matrices(shape):
+    for name, names, rows in matrices(shape):
         parts = [theirs[part] for part in names]
         _refuse((n for n, p, r in zip(names, parts, rows, strict=True) if len(p) != r), "are misshapen")
         ours[name] = torch.cat(parts) if len(parts) > 1 else parts[0]
     return ours
 
 
-def _matrices(shape: FlatConfig) -> Iterator[tuple[str, tuple[str, ...], list[int]]]:
+def matrices(
+    shape: FlatConfig, blocks: str = "blocks.", layers: str = "model.layers."
+) -> Iterator[tuple[str, tuple[str, ...], list[int]]]:
     """Of every weight inside the blocks: our name, the Llama names of its row blocks, and their heights."""
     d, kv, ffn = shape.width, shape.n_kv_heads * shape.head_dim, shape.ffn_width
     for layer in range(shape.layers):
-        us, them = f"blocks.{layer}.", f"model.layers.{layer}."
+        us, them = f"{blocks}{layer}.", f"{layers}{layer}."
         attention = tuple(f"{them}self_attn.{part}_proj.weight" for part in "qkv")
         gate_up = tuple(f"{them}mlp.{part}_proj.weight" for part in ("gate", "up"))
         yield us + "attention_norm.weight", (them + "input_layernorm.weight",), [d]

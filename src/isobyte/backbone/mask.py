@@ -15,14 +15,21 @@ Visibility = Literal["causal", "bidirectional"]
 
 @dataclass(frozen=True)
 class MaskSpec:
-    """`causal`: a query sees itself and what came before. `bidirectional`: everything."""
+    """`causal`: a query sees itself and what came before, or the last `window` of these; `bidirectional`: all."""
 
     kind: Visibility
+    window: int | None = None
 
-    def dense(self, length: int, device: torch.device | str = "cpu") -> Tensor:
-        """[S, S] bool; True where query (row) sees key (column)."""
-        full = torch.ones(length, length, dtype=torch.bool, device=device)
-        return full.tril() if self.kind == "causal" else full
+    def dense(self, length: int, device: torch.device | str = "cpu", prefix: int = 0) -> Tensor:
+        """[S, prefix + S] bool; True where query (row) sees key (column). The first `prefix` keys came before all."""
+        full = torch.ones(length, prefix + length, dtype=torch.bool, device=device)
+        if self.kind == "bidirectional":
+            return full
+        return full.tril(prefix) if self.window is None else full.tril(prefix).triu(prefix + 1 - self.window)
+
+    def sees_all(self, keys: int) -> bool:
+        """Whether no window cuts off any of `keys` keys."""
+        return self.window is None or keys <= self.window
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +47,13 @@ class Ranked:
     """[B, S] or [1, S] bool."""
     kind: Literal["ranked"] = "ranked"
 
-    def dense(self, length: int, device: torch.device | str = "cpu") -> Tensor:
-        """[B, 1, S, S] bool; True where query (row) sees key (column)."""
+    def dense(self, length: int, device: torch.device | str = "cpu", prefix: int = 0) -> Tensor:
+        """[B, 1, S, prefix + S] bool; True where query (row) sees key (column)."""
         assert length == self.rank_BS.shape[1]
         rank, noisy = self.rank_BS.to(device), self.noisy_BS.to(device)
         query, key = rank[:, :, None], rank[:, None]
         revealed = ~noisy[:, None] & (key < query)
-        return (revealed | ((key == query) & (noisy[:, None] == noisy[:, :, None])))[:, None]
+        return _with_prefix((revealed | ((key == query) & (noisy[:, None] == noisy[:, :, None])))[:, None], prefix)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,15 +64,35 @@ class Dense:
     """[B, 1, S, S] bool."""
     kind: Literal["dense"] = "dense"
 
-    def dense(self, _length: int, _device: torch.device | str = "cpu") -> Tensor:
-        return self.visible
+    def dense(self, _length: int, _device: torch.device | str = "cpu", prefix: int = 0) -> Tensor:
+        return _with_prefix(self.visible, prefix)
 
 
-Mask = MaskSpec | Ranked | Dense
+@dataclass(frozen=True, eq=False)
+class Patched:
+    """Causal, with bytes grouped into patches: what a network of patches is told of a window."""
+
+    starts: Tensor
+    """[B, S + 1] bool: where patches open, the cell to come included."""
+    kind: Literal["patched"] = "patched"
+
+    def dense(self, length: int, device: torch.device | str = "cpu", prefix: int = 0) -> Tensor:
+        return CAUSAL.dense(length, device, prefix)
+
+
+def document_mask(documents_BT: Tensor, spec: MaskSpec) -> Tensor:
+    """[B, 1, T, T] bool: what `spec` lets see, within one document."""
+    same = documents_BT[:, None, :, None] == documents_BT[:, None, None, :]
+    return same & spec.dense(documents_BT.shape[1], documents_BT.device)
+
+
+Mask = MaskSpec | Ranked | Dense | Patched
 CAUSAL = MaskSpec("causal")
 BIDIRECTIONAL = MaskSpec("bidirectional")
 
 
-def with_prefix(visible: Tensor, prefix: int) -> Tensor:
+def _with_prefix(visible: Tensor, prefix: int) -> Tensor:
     """A dense mask [..., S, S] -> [..., S, prefix + S], for keys in a cache, which every query sees."""
+    if not prefix:
+        return visible
     return torch.cat((visible.new_ones(*visible.shape[:-1], prefix), visible), -1)

@@ -5,7 +5,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.table import Table
@@ -92,6 +92,59 @@ def compress(
     record = _dated("compress", measured)
     tables(json).print(_compressors(record))
     _keep(record, "compress", out)
+    emit(record, as_json=json)
+    return 0
+
+
+def sample(
+    source: Annotated[str | None, tyro.conf.Positional] = None,
+    *,
+    lengths: tuple[int, ...] = (64, 256, 1024, 4096),
+    batch: int = 8,
+    drafts: tuple[int, ...] = (2, 4, 8, 16),
+    refresh: tuple[Literal["never", "at_boundary", "always"], ...] = ("never", "at_boundary", "always"),
+    prompt_bytes: int = 64,
+    mean_length: float = 2.5,
+    peer_bytes: tuple[int, ...] = (64, 256),
+    peer_estimate: int | None = 1024,
+    repeats: int = 3,
+    data: Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    out: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Generation with a Byte Latent Transformer: beside the machine's ceiling, by drafts, and beside transformers.
+
+    Without a source a model of 66 million random weights, with a threshold for patches of the length that is asked
+    for. Every text is greedy, so that all ways must give the same bytes; whether they did is in the record.
+
+    Args:
+        source: a run's folder, or a recipe whose shape gets random weights
+        lengths: new bytes of plain decoding
+        batch: texts at once, at the length that is nearest to 256; those of drafts are as long
+        drafts: bytes drafted a round
+        refresh: whether drafts begin with an exact byte
+        prompt_bytes: bytes before the new ones
+        mean_length: bytes per patch of what is generated, where weights are random
+        peer_bytes: new bytes that transformers generates; each takes a call over all before it, so 1024 take minutes
+        peer_estimate: new bytes whose time in transformers is estimated from single calls of five lengths
+        repeats: how often texts of up to 256 bytes are generated; the median counts
+        data: a file that a run goes on from, in place of its held-out text
+        device: auto, cpu, cuda, cuda:1, ...
+        threads: CPU threads
+        out: folder for a dated record
+        json: print the record as one JSON object, last on standard output
+    """
+    from isobyte.cli.bench_sample_output import show
+    from isobyte.evaluate.bench_sample import Plan, bench_sample
+    from isobyte.train.runtime import Runtime
+
+    plan = Plan(lengths, batch, drafts, refresh, prompt_bytes, mean_length, peer_bytes, peer_estimate, repeats)
+    runtime = Runtime(device=device, threads=threads)
+    record = _dated("sample", bench_sample(source, plan, runtime, data=data, report=console.print))
+    show(record, tables(json))
+    _keep(record, "sample", out)
     emit(record, as_json=json)
     return 0
 

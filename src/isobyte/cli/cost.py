@@ -13,6 +13,9 @@ from isobyte.config.study import StudyConfig
 from isobyte.cost.design import Cost, run_cost
 from isobyte.study.plan import plan_run
 
+PARTS = ("blocks", "encoder", "latent", "decoder", "cross", "attention", "head", "patcher")
+"""Of the forward FLOPs, as far as tables show them."""
+
 
 def cost(
     recipe: Annotated[str, tyro.conf.Positional],
@@ -34,6 +37,8 @@ def cost(
         rows = [_row(recipe, run_cost(run), 1.0 if run.representation.kind == "bytes" else None)]
     out = tables(json)
     out.print(_table(rows))
+    if any(row["bytes_per_patch"] for row in rows):
+        out.print(_parts(rows))
     out.print(_conventions(rows))
     emit({"recipe": recipe, "models": rows}, as_json=json)
     return 0
@@ -61,6 +66,7 @@ def _row(name: str, cost: Cost, bytes_per_symbol: float | None) -> dict[str, Any
         "bytes_per_symbol": bytes_per_symbol,
         "flops_per_byte": cost.per_symbol / bytes_per_symbol if bytes_per_symbol else None,
         "flops_per_step": cost.per_step,
+        "bytes_per_patch": cost.bytes_per_patch,
         "window": cost.window,
         "batch": cost.batch,
         "forward_flops_per_window": cost.flops.breakdown(),
@@ -70,32 +76,40 @@ def _row(name: str, cost: Cost, bytes_per_symbol: float | None) -> dict[str, Any
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    table = Table(
-        title="cost of training, every matrix product counted",
-        caption="Shares are of forward FLOPs; attention at its useful mean context. Memory: fp32 AdamW on one device.",
-    )
-    for name in (
-        "model",
-        "N",
-        "N_total",
-        "FLOPs/symbol",
-        "FLOPs/byte",
-        "blocks",
-        "attention",
-        "head",
-        "FLOPs/step",
-        "memory",
-    ):
+    """With frozen parameters and bytes per patch where there are networks over patches; their shares stand apart."""
+    caption = "Shares are of forward FLOPs; attention at its useful mean context. Memory: fp32 AdamW on one device."
+    patched = [name for name in ("frozen", "bytes/patch") if any(row["bytes_per_patch"] for row in rows)]
+    shares = () if patched else ("blocks", "attention", "head")
+    if patched:
+        caption = "N and N_total leave out what is frozen. Patches as expected. Memory: fp32 AdamW on one device."
+    table = Table(title="cost of training, every matrix product counted", caption=caption)
+    for name in ("model", "N", "N_total", *patched, "FLOPs/symbol", "FLOPs/byte", *shares, "FLOPs/step", "memory"):
         table.add_column(name, justify="left" if name == "model" else "right")
     for row in rows:
         parts = row["forward_flops_per_window"]
         total = sum(value for key, value in parts.items() if key != "attention_executed")
+        length = row["bytes_per_patch"]
+        beside = (f"{row['parameters']['patcher']:,}", "-" if length is None else f"{length:.2f}") if patched else ()
         table.add_row(
-            row["name"], f"{row['N']:,}", f"{row['N_total']:,}", f"{row['flops_per_symbol']:.4g}",
+            row["name"], f"{row['N']:,}", f"{row['N_total']:,}", *beside, f"{row['flops_per_symbol']:.4g}",
             "?" if row["flops_per_byte"] is None else f"{row['flops_per_byte']:.4g}",
-            *(f"{parts[key] / total:.0%}" for key in ("blocks", "attention", "head")),
+            *(f"{parts[key] / total:.0%}" for key in shares),
             f"{row['flops_per_step']:.3g}", f"{row['memory_bytes'] / 2**30:.2f} GiB",
         )  # fmt: skip
+    return table
+
+
+def _parts(rows: list[dict[str, Any]]) -> Table:
+    """Where the forward FLOPs go in networks of several parts."""
+    caption = "Attention of all parts, at its useful mean context; cross: all between bytes and patches."
+    table = Table(title="shares of the forward FLOPs", caption=caption)
+    named = [part for part in PARTS if any(row["forward_flops_per_window"][part] for row in rows)]
+    for name in ("model", *named):
+        table.add_column(name, justify="left" if name == "model" else "right")
+    for row in rows:
+        parts = row["forward_flops_per_window"]
+        total = sum(value for key, value in parts.items() if key != "attention_executed")
+        table.add_row(row["name"], *(f"{parts[name] / total:.1%}" for name in named))
     return table
 
 

@@ -20,9 +20,16 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "compress": ("isobyte.cli.compress", "compress", "compress any file by a trained run"),
     "decompress": ("isobyte.cli.compress", "decompress", "give back what was compressed, bit for bit"),
     "audit": ("isobyte.cli.audit", "audit", "check that what a run reports as its likelihood is one"),
+    "import": (
+        "isobyte.cli.interchange",
+        "import_",
+        "make a run of a BLT checkpoint of transformers or of the released code",
+    ),
+    "export": ("isobyte.cli.interchange", "export", "write a run as a checkpoint of theirs"),
     "cost": ("isobyte.cli.cost", "cost", "parameters, FLOPs and memory of a recipe, from its config alone"),
     "data prepare": ("isobyte.cli.data", "prepare", "turn a corpus into checksummed shards of symbols"),
     "data info": ("isobyte.cli.data", "info", "what a prepared folder holds"),
+    "data patches": ("isobyte.cli.data_patches", "patches", "show how a rule or a run groups a text into patches"),
     "bench train": (
         "isobyte.cli.bench",
         "train",
@@ -32,6 +39,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "isobyte.cli.bench",
         "compress",
         "runs beside gzip, xz, zstd, brotli and PPMd on one file",
+    ),
+    "bench sample": (
+        "isobyte.cli.bench",
+        "sample",
+        "generation with backbone blt beside the machine's ceiling and transformers",
     ),
     "doctor": ("isobyte.cli.doctor", "doctor", "what this machine offers and what is missing"),
 }

@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -14,6 +14,8 @@ from isobyte.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from isobyte.decode import blt
+    from isobyte.decode.methods import Settings
     from isobyte.evaluate.loaded import LoadedRun
 
 
@@ -37,19 +39,23 @@ def sample(
     factor: float | None = None,
     eta: float | None = None,
     by_digit: bool = False,
+    draft: int | None = None,
+    refresh: Literal["never", "at_boundary", "always"] | None = None,
+    stop: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     trace: Path | None = None,
     device: str = "auto",
     json: bool = False,
 ) -> int:
     """Text from a trained run: after a prompt, in the gaps of a template, or from nothing.
 
-    What a window comes out as depends on the seed and its number alone, not on how many are asked for.
+    What a window comes out as depends on the seed and its number alone, not on how many are asked for. Runs of
+    backbone blt go on beyond their window: what is near is remembered to the last bytes, what is far by its patches.
 
     Args:
         run: a run's folder
         prompt: what every sample starts with
         template: a text, or a file of it, in which {{12}} stands for 12 symbols to be filled in
-        length: symbols in all; the run's window if left out
+        length: symbols in all; the run's window if left out, and at most, but for runs of backbone blt
         count: how many samples
         method: how symbols are revealed; the objective's own law if left out. ancestral, cached-ancestral,
             first-hitting, left-to-right, confidence, margin, entropy, entropy-bounded, threshold, factor,
@@ -66,10 +72,15 @@ def sample(
         factor: how bold factor is (1)
         eta: how much ReMDM hides again (0.02)
         by_digit: for runs on digits: reveal them one by one
+        draft: backbone blt: bytes that are drafted cheaply and judged by one exact pass (BLT-S); the text stays the
+            same at temperature 0, its law at any
+        refresh: backbone blt: whether drafts begin with an exact byte: never (the usual), at_boundary or always
+        stop: backbone blt: a text that ends a sample, and is left out of it; may be given several times
         trace: write an HTML page that shows step by step how the first sample came about
         device: auto, cpu, cuda, ...
         json: one JSON object, last on standard output
     """
+    from isobyte.decode import blt
     from isobyte.decode.methods import Settings
     from isobyte.decode.trace import Trace, render
     from isobyte.evaluate.sample import Ask, sample_run
@@ -77,6 +88,17 @@ def sample(
     settings = Settings(
         method, seed, temperature, top_p, steps, grid, per_step, block, gamma, threshold, factor, eta, by_digit
     )
+    if _patched(run):
+        _refuse(settings, template=template, trace=trace)
+        how = blt.Settings(
+            1, seed, temperature, top_p, draft, refresh or "never", tuple(os.fsencode(text) for text in stop)
+        )
+        if refresh is not None and draft is None:
+            raise UserError("nothing is drafted", where="--refresh", how="say how many bytes with --draft")
+        return _generate(run, os.fsencode(prompt), length, count, how, device=device, as_json=json)
+    for name, given in (("draft", draft), ("refresh", refresh), ("stop", stop or None)):
+        if given is not None:
+            raise UserError("is for runs of backbone blt", where=f"--{name}", how="leave it out")
     ask = Ask(os.fsencode(prompt), None if template is None else _template(template), length, count)
     stream = count == 1 and trace is None and not json and sys.stdout.isatty()
     watchers: list[Any] = []
@@ -95,6 +117,46 @@ def sample(
         console.print(f"wrote {trace}")
     output.show(done, json, streamed=stream and bool(watchers))
     emit(output.record(run, done, settings), as_json=json)
+    return 0
+
+
+def _patched(run: Path) -> bool:
+    from isobyte.train.folder import RunFolder
+
+    return RunFolder(run).config().backbone.kind == "blt"
+
+
+def _refuse(settings: "Settings", **beside: object) -> None:
+    """Raises UserError, by name, for what generation with backbone blt does not have."""
+    usual = type(settings)()
+    given = {name: value for name, value in vars(settings).items() if value != getattr(usual, name)} | beside
+    if given.get("method") == "left-to-right":
+        del given["method"]
+    for name, value in given.items():
+        if value is not None and name not in ("seed", "temperature", "top_p"):
+            raise UserError(
+                "is not for runs of backbone blt",
+                where="--" + name.replace("_", "-"),
+                how="they go from left to right, and take prompt, length, count, seed, temperature, top-p, draft, "
+                "refresh and stop",
+            )
+
+
+def _generate(
+    run: Path, prompt: bytes, length: int | None, count: int, how: "blt.Settings", *, device: str, as_json: bool
+) -> int:
+    """Texts of a run of backbone blt."""
+    from isobyte.evaluate.generate import generate_run
+
+    live = output.Live() if count == 1 and not as_json and sys.stdout.isatty() else None
+    if live is not None:
+        live.write(prompt)
+    on_bytes = None if live is None else lambda _row, text: live.write(text)
+    done = generate_run(run, prompt, length=length, count=count, settings=how, device=device, on_bytes=on_bytes)
+    if live is not None:
+        live.close()
+    output.show_generated(done, as_json, streamed=live is not None)
+    emit(output.generated_record(run, done), as_json=as_json)
     return 0
 
 

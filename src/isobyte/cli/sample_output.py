@@ -3,14 +3,16 @@
 import base64
 import codecs
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from isobyte.cli.output import console
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from isobyte.backbone.blt.model import BltModel
     from isobyte.decode.methods import Settings
+    from isobyte.evaluate.generate import Texts
     from isobyte.evaluate.loaded import LoadedRun
     from isobyte.evaluate.sample import Sampled
 
@@ -23,34 +25,39 @@ def printable(text: bytes) -> str:
     return text.decode(errors="replace").translate(CONTROL)
 
 
-class Stream:
-    """Prints what is revealed from left to right, whole characters at a time."""
+class Live:
+    """Prints bytes as they come, whole characters at a time."""
+
+    def __init__(self) -> None:
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def write(self, text: bytes, *, last: bool = False) -> None:
+        print(self.decoder.decode(text, last).translate(CONTROL), end="", flush=True)
+
+    def close(self) -> None:
+        """What is left is part of a character."""
+        self.write(b"", last=True)
+
+
+class Stream(Live):
+    """Prints what is revealed from left to right."""
 
     def __init__(self, loaded: "LoadedRun", given_T: "Tensor") -> None:
+        super().__init__()
         self.representation = loaded.representation
-        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._print(self.representation.decode(given_T[given_T < loaded.model.vocab].numpy()))
+        self.write(self.representation.decode(given_T[given_T < loaded.model.vocab].numpy()))
 
     def reveal(self, step: int, rows: "Tensor", places: "Tensor", symbols: "Tensor", sure: "Tensor") -> None:
         del step, rows, places, sure
-        self._print(self.representation.decode(symbols.cpu().numpy()))
+        self.write(self.representation.decode(symbols.cpu().numpy()))
 
     def hide(self, step: int, hidden_WT: "Tensor") -> None:
         """Nothing is hidden again from left to right."""
 
-    def _print(self, text: bytes) -> None:
-        print(self.decoder.decode(text).translate(CONTROL), end="", flush=True)
-
 
 def show(done: "Sampled", as_json: bool, *, streamed: bool) -> None:
     """The texts on standard output, and how they came about on standard error."""
-    if streamed:
-        print()
-    elif not as_json:
-        for number, text in enumerate(done.texts()):
-            if len(done.x_WT) > 1:
-                print(f"--- {number + 1}")
-            print(printable(text))
+    _print_texts(done.texts(), as_json, streamed=streamed)
     each = "window" if len(done.x_WT) == 1 else "windows"
     console.print(
         f"{len(done.x_WT):,} {each} of {done.x_WT.shape[1]} symbols by {done.method}, "
@@ -58,15 +65,19 @@ def show(done: "Sampled", as_json: bool, *, streamed: bool) -> None:
     )
 
 
+def _print_texts(texts: list[bytes], as_json: bool, *, streamed: bool) -> None:
+    if streamed:
+        print()
+    elif not as_json:
+        for number, text in enumerate(texts):
+            if len(texts) > 1:
+                print(f"--- {number + 1}")
+            print(printable(text))
+
+
 def record(run: Path, done: "Sampled", settings: "Settings") -> dict[str, Any]:
     samples = [
-        {
-            "text": text.decode(errors="replace"),
-            "base64": base64.b64encode(text).decode(),
-            "bytes": len(text),
-            "symbols": done.x_WT.shape[1],
-            "nfe": int(nfe),
-        }
+        _sample(text) | {"symbols": done.x_WT.shape[1], "nfe": int(nfe)}
         for text, nfe in zip(done.texts(), done.nfe_W, strict=True)
     ]
     return {
@@ -78,6 +89,63 @@ def record(run: Path, done: "Sampled", settings: "Settings") -> dict[str, Any]:
         "seconds": done.seconds,
         "samples": samples,
     }
+
+
+def show_generated(done: "Texts", as_json: bool, *, streamed: bool) -> None:
+    """As `show`, with the share of drafts that was kept and the bytes per patch."""
+    texts = done.texts()
+    _print_texts(texts, as_json, streamed=streamed)
+    found = _counters(done)
+    lengths, seconds = found["bytes_per_patch"], found["seconds"]
+    patches = ", ".join(f"{each:.3g} on the {name}" for name, each in lengths.items() if each is not None)
+    said = [
+        f"{found['bytes']:,} bytes in {seconds['output']:.3g} s, {found['bytes_per_second']:,.4g} a second",
+        f"bytes per patch: {patches}" if patches else "",
+        f"latent passes: {found['nfe']['output']['latent']:,}",
+    ]
+    if found.get("acceptance") is not None:
+        said.append(
+            f"{found['acceptance']:.1%} of {found['drafted']:,} drafted bytes kept in {found['rounds']:,} rounds"
+        )
+    window = done.run.config.train.window
+    if max(map(len, texts)) > window:
+        said.append(f"beyond the {window:,} bytes of the windows it was trained on")
+    console.print("; ".join(filter(None, said)))
+
+
+def generated_record(run: Path, done: "Texts") -> dict[str, Any]:
+    settings = done.settings
+    drafts = {} if settings.draft is None else {"draft": settings.draft, "refresh": settings.refresh}
+    rows = [row for part in done.parts for row in zip(part.ids, part.ended, strict=True)]
+    return {
+        "run": str(run),
+        "objective": done.run.config.objective.kind,
+        "backbone": done.run.config.backbone.kind,
+        "method": "left-to-right",
+        "seed": settings.seed,
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        **drafts,
+        "stop": [text.decode(errors="replace") for text in settings.stop],
+        **_counters(done),
+        "samples": [
+            _sample(text) | {"generated": len(ids), "ended": ended}
+            for text, (ids, ended) in zip(done.texts(), rows, strict=True)
+        ],
+    }
+
+
+def _counters(done: "Texts") -> dict[str, Any]:
+    from isobyte.evaluate.generate import counters
+
+    model = cast("BltModel", done.run.model)
+    return counters(done.parts, model, done.settings.refresh if done.settings.draft else None)
+
+
+def _sample(text: bytes) -> dict[str, Any]:
+    return {
+        "text": text.decode(errors="replace"), "base64": base64.b64encode(text).decode(), "bytes": len(text),
+    }  # fmt: skip
 
 
 def facts(run: Path, done: "Sampled", settings: "Settings", steps: int) -> dict[str, str]:

@@ -31,10 +31,13 @@ def plan_table(planned: dict[str, Any]) -> Table:
 
 
 def _caption(planned: dict[str, Any]) -> str:
+    patched = ""
+    if any(run["bytes_per_patch"] for run in planned["runs"]):
+        patched = " Of networks over patches: layers and width of the latent transformer."
     return (
         f"{planned['flops']:.3g} training FLOPs; about {duration(planned['seconds'])} more at "
         f"{planned['flops_per_second'] / 1e9:.0f} GFLOP/s ({planned['rate_is']}). Grids above the smallest budget are "
-        "re-centred on what the ones below measure."
+        f"re-centred on what the ones below measure.{patched}"
     )
 
 

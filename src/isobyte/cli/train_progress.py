@@ -36,6 +36,10 @@ class Progress:
         if record["phase"] == "evaluate":
             self.bars.update(self.task, text="scoring the held-out text")
             return
+        if record["phase"] == "scorer":
+            text = f"training the entropy model: step {record.get('step', 0):,}/{record.get('steps', 0):,}"
+            self.bars.update(self.task, text=text)
+            return
         seconds, done, flops = record["step_seconds"], record["bytes"], record["flops"]
         seconds_before, done_before, flops_before = self.before or (0.0, 0, 0.0)
         spent = max(seconds - seconds_before, 1e-9)

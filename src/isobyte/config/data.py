@@ -77,8 +77,18 @@ class SyntheticCorpus(Config):
         return self
 
 
+class ElsewhereCorpus(Config):
+    """The text of a network that was trained elsewhere; it is not known here, and cannot be read."""
+
+    kind: Literal["elsewhere"] = "elsewhere"
+    source: str
+    """Where the network comes from."""
+    digest: str
+    """SHA-256 of its files, which tells networks of one shape and source apart."""
+
+
 Corpus = Annotated[
-    SotuCorpus | StdlibCorpus | FilesCorpus | HubCorpus | SyntheticCorpus,
+    SotuCorpus | StdlibCorpus | FilesCorpus | HubCorpus | SyntheticCorpus | ElsewhereCorpus,
     Field(discriminator="kind"),
 ]
 

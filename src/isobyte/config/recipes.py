@@ -97,7 +97,7 @@ def _index(items: Any, part: str, override: str) -> int:
 def _fault(error: Any, kind: type[Config]) -> str:
     path = ".".join(map(str, error["loc"])) or "recipe"
     if error["type"] == "extra_forbidden":
-        return f"{path}: unknown field; {nearest(str(error['loc'][-1]), sorted(_field_names(kind)))}"
+        return f"{path}: unknown field; {nearest(str(error['loc'][-1]), _field_names(kind, error['loc']))}"
     if error["type"] == "union_tag_invalid":
         context = error["ctx"]
         valid = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
@@ -106,10 +106,28 @@ def _fault(error: Any, kind: type[Config]) -> str:
     return f"{path}: {message[0].lower()}{message[1:]}"
 
 
-def _field_names(kind: type[Config]) -> set[str]:
-    """All field names in the tree of a config, for spelling hints."""
-    names: set[str] = set()
-    for name, schema in {"": kind.model_json_schema(), **kind.model_json_schema().get("$defs", {})}.items():
-        del name
-        names |= set(schema.get("properties", {}))
-    return names
+def _field_names(kind: type[Config], path: tuple[int | str, ...]) -> list[str]:
+    """Names of the fields beside the one at `path`, for spelling hints; of all in the tree where the path is lost."""
+    tree = kind.model_json_schema()
+    models, node = tree.get("$defs", {}), tree
+    for part in path[:-1]:
+        node = _inside(node, part, models)
+    beside = node.get("properties", {})
+    return sorted(beside or {name for model in (tree, *models.values()) for name in model.get("properties", {})})
+
+
+def _inside(node: dict[str, Any], part: int | str, models: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a field, of a list's items, or of the model that a union's tag names."""
+    if isinstance(part, int):
+        found = node.get("items", {})
+    elif "properties" in node:
+        found = node["properties"].get(part, {})
+    else:  # a tag
+        choices = [_model(choice, models) for choice in node.get("oneOf", node.get("anyOf", []))]
+        tagged = [each for each in choices if each.get("properties", {}).get("kind", {}).get("const") == part]
+        found = tagged[0] if tagged else {}
+    return _model(found, models)
+
+
+def _model(node: dict[str, Any], models: dict[str, Any]) -> dict[str, Any]:
+    return models.get(node["$ref"].split("/")[-1], {}) if "$ref" in node else node

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from isobyte.config.backbone import Backbone
+from isobyte.config.backbone import Backbone, BltConfig, FlatConfig
 from isobyte.config.base import Config
 from isobyte.config.data import DataConfig
 from isobyte.config.objective import DigitsConfig, Objective, SpanConfig
@@ -12,8 +12,13 @@ from isobyte.config.representation import Representation
 from isobyte.config.train import EvaluateConfig, TrainConfig
 
 
-def check_design(representation: Representation, objective: Objective, *, tied: bool) -> None:
-    """Raises ValueError for an objective with a representation or a head that it cannot take."""
+def check_design(representation: Representation, objective: Objective, *, tied: bool, patched: bool = False) -> None:
+    """Raises ValueError for an objective with a representation, a head or a backbone that it cannot take."""
+    if patched and (representation.kind != "bytes" or objective.kind != "ar"):
+        raise ValueError(
+            f"backbone blt groups bytes and predicts the next one; take representation bytes and objective ar, not "
+            f"{representation.kind} and {objective.kind}"
+        )
     if isinstance(objective, SpanConfig) and objective.spans.content_dependent and representation.kind != "bytes":
         raise ValueError(f"spans of kind {objective.spans.kind!r} are spans of bytes; take representation bytes")
     if isinstance(objective, DigitsConfig) and tied:
@@ -32,5 +37,8 @@ class RunConfig(Config):
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
-        check_design(self.representation, self.objective, tied=self.backbone.tied)
+        patched = isinstance(self.backbone, BltConfig)
+        check_design(self.representation, self.objective, tied=self.backbone.tied, patched=patched)
+        if isinstance(self.backbone, FlatConfig) and self.backbone.attention_window and self.objective.kind != "ar":
+            raise ValueError(f"attention_window is for objective ar; {self.objective.kind} looks both ways")
         return self

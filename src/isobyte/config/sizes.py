@@ -3,11 +3,16 @@
 `SMDM` is the published ladder of arXiv 2410.18514, whose ends (48M and 1233M) are those of arXiv 2605.12928.
 `w32`, `w64`, ... is a dial for small machines: the width alone decides depth and heads. Small heads are many:
 a bidirectional network that reads its two neighbours needs a head for each.
+
+`BLT` are the Byte Latent Transformers of arXiv 2412.09871. Every other size names a Byte Latent Transformer too: the
+one whose latent transformer has this size, so that one ladder serves designs of both kinds.
 """
 
 import re
+from typing import NamedTuple
 
-from isobyte.config.backbone import FlatConfig
+from isobyte.config.backbone import Backbone, BltConfig, FlatConfig
+from isobyte.config.family import BltFamily, Family, FlatFamily
 from isobyte.errors import UserError, nearest
 
 # name: layers, width, heads; SwiGLU hidden width is 4 x width but for the 75M entry.
@@ -23,6 +28,34 @@ SMDM: dict[str, tuple[int, int, int]] = {
 SMDM_FFN = {"75M": 1600}
 SHORT_WINDOW_BASE = 100.0
 """Rotary base of the dial: its windows are short, and a base of 10,000 would leave half of a head without motion."""
+
+
+class BltSize(NamedTuple):
+    """Layers, width and heads of each part; heads of cross-attention; vectors per patch."""
+
+    encoder: tuple[int, int, int]
+    latent: tuple[int, int, int]
+    decoder: tuple[int, int, int]
+    cross_heads: int
+    latents: int
+
+
+# The paper gives the 400M model 10 heads of cross-attention, into which its width of 768 does not divide: 12 here.
+BLT: dict[str, BltSize] = {
+    "400M": BltSize((1, 768, 12), (24, 1280, 10), (7, 768, 12), 12, 2),
+    "1B": BltSize((1, 1024, 16), (25, 2048, 16), (9, 1024, 16), 16, 2),
+    "2B": BltSize((1, 1024, 16), (26, 2560, 20), (9, 1024, 16), 16, 3),
+    "4B": BltSize((1, 1024, 16), (36, 3072, 24), (9, 1024, 16), 16, 3),
+    "8B": BltSize((1, 1280, 20), (32, 4096, 32), (6, 1280, 20), 20, 4),
+}
+BLT_WINDOW, BLT_ROPE_BASE = 512, 500_000.0
+
+
+def family_shape(family: Family, size: str, *, tied: bool = False) -> Backbone:
+    """The shape that a size's name stands for within a family. Raises UserError for an unknown name."""
+    if isinstance(family, FlatFamily):
+        return shape(size).model_copy(update={"tied": tied})
+    return blt_shape(family, size)
 
 
 def shape(size: str) -> FlatConfig:
@@ -45,3 +78,48 @@ def shape(size: str) -> FlatConfig:
             how="take a multiple of 16 below 128, of 32 from there on",
         )
     return FlatConfig(layers=max(2, round(width / 40)), width=width, heads=heads, rope_base=SHORT_WINDOW_BASE)
+
+
+def blt_shape(family: BltFamily, size: str) -> BltConfig:
+    """A published model, or one about the latent transformer `shape(size)`: local layers of half its width.
+
+    Its encoder has one layer, and its decoder as many as the latent transformer (arXiv 2412.09871, 5.3 and table 9:
+    a light encoder and a deeper decoder are best). Raises UserError for an unknown name.
+    """
+    if size in BLT:
+        published = BLT[size]
+        encoder, latent, decoder = map(_published_part, published[:3])
+        cross_heads, latents, window = published.cross_heads, published.latents, BLT_WINDOW
+    else:
+        latent = shape(size)
+        encoder, decoder = _local_part(latent, 1), _local_part(latent, latent.layers)
+        cross_heads, latents, window = None, 2, None
+    look_back = {"attention_window": family.local_window or window}
+    return BltConfig(
+        encoder=encoder.model_copy(update=look_back),
+        latent=latent,
+        decoder=decoder.model_copy(update=look_back),
+        latents=family.latents or latents,
+        encoder_cross_heads=cross_heads,
+        decoder_cross_heads=cross_heads,
+        **{name: value for name, value in dict(family).items() if name not in ("kind", "latents", "local_window")},
+    )
+
+
+def _published_part(part: tuple[int, int, int]) -> FlatConfig:
+    layers, width, heads = part
+    ffn = -(-(8 * width // 3) // 256) * 256
+    return FlatConfig(layers=layers, width=width, heads=heads, ffn=ffn, rope_base=BLT_ROPE_BASE)
+
+
+def _local_part(latent: FlatConfig, layers: int) -> FlatConfig:
+    """Half the width; as many heads, or the most that leave each an even size."""
+    width = latent.width // 2
+    heads = next((h for h in range(latent.heads, 0, -1) if width % (2 * h) == 0), None)
+    if heads is None:
+        raise UserError(
+            f"half of width {latent.width} does not divide into heads of even size",
+            where="sizes",
+            how="take a width that is a multiple of 4",
+        )
+    return FlatConfig(layers=layers, width=width, heads=heads, rope_base=latent.rope_base)

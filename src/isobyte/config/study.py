@@ -6,6 +6,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from isobyte.config.base import Config
 from isobyte.config.data import DataConfig
+from isobyte.config.family import BltFamily, Family, FlatFamily
 from isobyte.config.objective import Objective
 from isobyte.config.representation import Representation
 from isobyte.config.run import check_design
@@ -20,6 +21,7 @@ class Tuning(Config):
     lr: PositiveFloat
     """Peak rate at `width` and `budget`."""
     width: PositiveInt = 64
+    """Of a flat network, or of a latent transformer."""
     lr_width_exponent: float = -0.5
     """Rate ~ width^this."""
     budget: PositiveFloat = 1e12
@@ -34,11 +36,12 @@ class Tuning(Config):
 
 
 class DesignConfig(Config):
-    """A named design of a study. `flat` sizes come from the study's grid."""
+    """A named design of a study. Sizes of its backbones come from the study's grid."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     representation: Representation
     objective: Objective
+    backbone: Family = FlatFamily()
     tied: bool = False
     bytes_per_symbol: PositiveFloat | None = None
     """Expected, for planning alone; runs measure their own."""
@@ -46,7 +49,10 @@ class DesignConfig(Config):
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
-        check_design(self.representation, self.objective, tied=self.tied)
+        patched = isinstance(self.backbone, BltFamily)
+        check_design(self.representation, self.objective, tied=self.tied, patched=patched)
+        if patched and self.tied:
+            raise ValueError("the head of backbone blt never reuses a table; leave tied false")
         return self
 
 

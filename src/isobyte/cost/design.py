@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+from isobyte.config.backbone import BltConfig
 from isobyte.config.run import RunConfig
 from isobyte.cost.conventions import CONVENTIONS
-from isobyte.cost.flops import Flops, flat_flops
-from isobyte.cost.memory import Memory, flat_memory
-from isobyte.cost.parameters import Parameters, flat_parameters
+from isobyte.cost.flops import Flops
+from isobyte.cost.memory import Memory, network_memory
+from isobyte.cost.network import Patches, expected_patches, network_flops, network_parameters
+from isobyte.cost.parameters import Parameters
 
 
 @dataclass(frozen=True)
@@ -17,9 +19,18 @@ class Cost:
     flops: Flops
     window: int
     batch: int
+    patches: Patches | None
+    """Of a window, where the backbone makes any."""
     memory: Memory
     conventions: dict[str, float]
     """Training FLOPs per symbol by rule."""
+
+    @property
+    def bytes_per_patch(self) -> float | None:
+        """Of a window's bytes; BOS, a patch of its own, is none."""
+        if self.patches is None:
+            return None
+        return (self.window - 1) / max(1.0, self.patches.count - 1)
 
     @property
     def per_step(self) -> float:
@@ -30,19 +41,26 @@ class Cost:
         return self.flops.training / self.window
 
 
-def run_cost(config: RunConfig, *, vocab: int | None = None) -> Cost:
-    """Cost of a run; `vocab` is the representation's measured alphabet where the config leaves it open."""
+def run_cost(config: RunConfig, *, vocab: int | None = None, patches: Patches | None = None) -> Cost:
+    """Cost of a run; `vocab` is the representation's measured alphabet where the config leaves it open, `patches` those
+    of its windows where they are known."""
     vocab = vocab or config.representation.vocab_size
     assert vocab is not None
-    shape, train = config.backbone, config.train
-    parameters = flat_parameters(shape, config.objective, vocab=vocab)
+    backbone, objective, train = config.backbone, config.objective, config.train
+    if patches is None and isinstance(backbone, BltConfig):
+        patches = expected_patches(backbone.patching, train.window)
+    parameters = network_parameters(backbone, objective, vocab=vocab)
+    rows = train.micro_batch or train.batch
     return Cost(
         parameters=parameters,
-        flops=flat_flops(shape, config.objective, vocab=vocab, window=train.window),
+        flops=network_flops(backbone, objective, vocab=vocab, window=train.window, patches=patches),
         window=train.window,
         batch=train.batch,
-        memory=flat_memory(
-            shape, parameters, vocab=vocab, window=train.window, micro_batch=train.micro_batch or train.batch
+        patches=patches,
+        memory=network_memory(
+            backbone, parameters, vocab=vocab, window=train.window, micro_batch=rows, patches=patches
         ),
-        conventions={name: rule(shape, config.objective, vocab, train.window) for name, rule in CONVENTIONS.items()},
+        conventions={
+            name: rule(backbone, objective, vocab, train.window, patches) for name, rule in CONVENTIONS.items()
+        },
     )

@@ -1,8 +1,8 @@
 """Exact training FLOPs from configs alone: every matrix product, and nothing else.
 
-A multiply-add is 2 FLOPs; the backward pass costs twice the forward one. Embedding look-ups, norms and
-softmaxes are not counted. Attention is counted at its useful mean context; what a kernel that ignores the
-mask would execute stands beside it as `attention_executed` and is no part of the total.
+A multiply-add is 2 FLOPs; the backward pass costs twice the forward one, and what is frozen has none. Embedding
+look-ups, norms, softmaxes and maxima are not counted. Attention is counted at its useful mean context; what a kernel
+that ignores the mask would execute stands beside it as `attention_executed` and is no part of the total.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from isobyte.config import objective as kinds
 from isobyte.config.backbone import FlatConfig
 from isobyte.config.objective import digit_shape
+from isobyte.cost.parameters import attention_weights, ffn_weights
 
 TRAINING = 3
 """Forward once, backward twice."""
@@ -18,6 +19,10 @@ TRAINING = 3
 @dataclass(frozen=True)
 class Flops:
     """Forward FLOPs of one window.
+
+    `blocks` are the products with the weights of a flat network's blocks. A Byte Latent Transformer has `encoder`,
+    `latent` and `decoder` in their place, and `cross`: all that stands between bytes and patches, weights and scores.
+    `attention` is self-attention, of every part. `patcher` is what a frozen network does to find the patches.
 
     `code_filter` and `code_marginals` are the products with the code table of objective `digits`: the table is a
     constant, so the filter has no backward pass at all, and the marginals one as dear as the forward one.
@@ -29,28 +34,40 @@ class Flops:
     head: float
     conditioning: float = 0.0
     recompute: float = 0.0
+    encoder: float = 0.0
+    latent: float = 0.0
+    decoder: float = 0.0
+    cross: float = 0.0
     patcher: float = 0.0
+    patcher_executed: float = 0.0
     code_filter: float = 0.0
     code_marginals: float = 0.0
 
     @property
     def forward(self) -> float:
-        return self.differentiated + self.code_filter + self.code_marginals
+        return self.differentiated + self.patcher + self.code_filter + self.code_marginals
 
     @property
     def differentiated(self) -> float:
         """Products of two things that both have gradients."""
-        return self.blocks + self.attention + self.head + self.conditioning + self.recompute + self.patcher
+        parts = self.encoder + self.latent + self.decoder + self.cross
+        return self.blocks + parts + self.attention + self.head + self.conditioning + self.recompute
 
     @property
     def training(self) -> float:
-        return TRAINING * self.differentiated + self.code_filter + 2 * self.code_marginals
+        return TRAINING * self.differentiated + self.patcher + self.code_filter + 2 * self.code_marginals
+
+    @property
+    def training_executed(self) -> float:
+        """As `training`, with attention as a kernel that ignores the mask executes it."""
+        attention, patcher = self.attention_executed - self.attention, self.patcher_executed - self.patcher
+        return self.training + TRAINING * attention + patcher
 
     def breakdown(self) -> dict[str, float]:
         """Forward FLOPs per window by name; all but `attention_executed` sum to `forward`."""
         names = (
-            "blocks", "attention", "head", "conditioning", "recompute", "patcher", "code_filter", "code_marginals",
-            "attention_executed",
+            "blocks", "encoder", "latent", "decoder", "cross", "attention", "head", "conditioning", "recompute",
+            "patcher", "code_filter", "code_marginals", "attention_executed",
         )  # fmt: skip
         return {name: float(getattr(self, name)) for name in names}
 
@@ -69,13 +86,37 @@ class Cells:
     """Query-key pairs that a kernel computes which ignores the mask."""
 
 
-def cells(objective: kinds.Objective, window: int) -> Cells:
-    """One cell per symbol, or two where a window is shown hidden and in clear."""
+def causal_pairs(length: float, window: float | None = None) -> float:
+    """Query-key pairs of `length` causal queries, each of which sees the last `window` places at most, its own too."""
+    seen = length if window is None else min(window, length)
+    return length * seen - seen * (seen - 1) / 2
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Complete patches M of a window, the one of BOS among them: means over rows of M and of M (M + 1) / 2."""
+
+    count: float
+    pairs: float
+
+    @classmethod
+    def of(cls, count: float) -> "Patches":
+        """As many in every row."""
+        return cls(count, causal_pairs(count))
+
+
+def cells(objective: kinds.Objective, window: int, attention_window: int | None = None) -> Cells:
+    """One cell per symbol, or two where a window is shown hidden and in clear.
+
+    `attention_window` is the backbone's own; only objective `ar` has a use for one.
+    """
     T = window
-    square, causal, two = float(T * T), T * (T + 1) / 2, 4.0 * T * T
+    square, two = float(T * T), 4.0 * T * T
     match objective:
-        case kinds.ArConfig() | kinds.AnyOrderConfig():
-            return Cells(T, T, causal, square)
+        case kinds.ArConfig():
+            return Cells(T, T, causal_pairs(T, attention_window), square)
+        case kinds.AnyOrderConfig():
+            return Cells(T, T, causal_pairs(T), square)
         case kinds.BlockConfig():
             full, rest = divmod(T, objective.block)
             sizes = [objective.block] * full + [rest] * (rest > 0)
@@ -105,10 +146,8 @@ def _eso_cells(objective: kinds.EsoConfig, window: int) -> Cells:
 
 def flat_flops(shape: FlatConfig, objective: kinds.Objective, *, vocab: int, window: int) -> Flops:
     """Forward FLOPs of one window of `window` symbols through a flat backbone and its head."""
-    d, kv = shape.width, shape.n_kv_heads * shape.head_dim
-    per_cell = shape.layers * (2 * (2 * d * d + 2 * d * kv) + 2 * 3 * d * shape.ffn_width)
-    per_pair = shape.layers * 4 * d
-    shown = cells(objective, window)
+    d, per_cell, per_pair = shape.width, block_products(shape), pair_products(shape)
+    shown = cells(objective, window, shape.attention_window)
     conditioning = 0
     if objective.time_conditioning:
         conditioning = 2 * (2 * d * d + (2 * shape.layers + 1) * 2 * d * d)
@@ -122,6 +161,16 @@ def flat_flops(shape: FlatConfig, objective: kinds.Objective, *, vocab: int, win
         code_filter=code_filter,
         code_marginals=code_marginals,
     )
+
+
+def block_products(shape: FlatConfig) -> float:
+    """Forward FLOPs of one cell with the weights of all blocks."""
+    return 2 * (attention_weights(shape) + ffn_weights(shape))
+
+
+def pair_products(shape: FlatConfig) -> float:
+    """Forward FLOPs of one query-key pair in all blocks: its score and its share of the values."""
+    return shape.layers * 4 * shape.width
 
 
 def _code_products(objective: kinds.Objective, vocab: int, window: int) -> tuple[float, float]:

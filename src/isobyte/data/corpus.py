@@ -5,6 +5,7 @@ from typing import Any
 
 from isobyte.config import data as configs
 from isobyte.data.document import Document, Source
+from isobyte.errors import UserError
 from isobyte.representation.cut import cut, pieces
 
 
@@ -29,6 +30,8 @@ def _module(config: configs.Corpus) -> Any:
             from isobyte.data import hub as module
         case configs.SyntheticCorpus():
             from isobyte.data import synthetic as module
+        case configs.ElsewhereCorpus():
+            raise UserError("its text is not known here", where=config.source, how="name a text by --data")
     return module
 
 

@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from isobyte.backbone.cache import Cache
 from isobyte.backbone.layers import Positions
 from isobyte.backbone.mask import Mask
 from isobyte.objective.base import LogProbs, Network, View
@@ -34,7 +33,10 @@ class Counted:
     def logits(self, h_BSD: Tensor) -> Tensor:
         return self.network.logits(h_BSD)
 
-    def new_cache(self, batch: int, capacity: int) -> Cache:
+    def left_to_right(self, inputs_BS: Tensor) -> Mask:
+        return self.network.left_to_right(inputs_BS)
+
+    def new_cache(self, batch: int, capacity: int) -> Any:
         return self.network.new_cache(batch, capacity)
 
 

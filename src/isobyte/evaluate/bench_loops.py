@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from isobyte.backbone.llama import llama_config
+from isobyte.config.backbone import FlatConfig
 from isobyte.config.run import RunConfig
 from isobyte.train.loop import build_model, compile_blocks
 from isobyte.train.optim import build_optimizer
@@ -39,8 +40,9 @@ def their_step(config: RunConfig, batches: list[np.ndarray], device: torch.devic
     """An eager step of transformers' Llama with the same shape and optimiser."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    train = config.train
-    settings = LlamaConfig(**llama_config(config.backbone, 256), max_position_embeddings=train.window, use_cache=False)
+    train, shape = config.train, config.backbone
+    assert isinstance(shape, FlatConfig)
+    settings = LlamaConfig(**llama_config(shape, 256), max_position_embeddings=train.window, use_cache=False)
     with device:
         model = LlamaForCausalLM(settings)
     adamw = train.optimizer

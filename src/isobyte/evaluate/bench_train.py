@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from isobyte.config.backbone import FlatConfig
 from isobyte.config.objective import ArConfig
 from isobyte.config.run import RunConfig
 from isobyte.config.sizes import shape
@@ -93,9 +94,10 @@ def _config(size: str, objective: str, window: int, batch: int) -> RunConfig:
 
 
 def _bench_size(size: str, config: RunConfig, device: torch.device, runtime: Runtime, seconds: float) -> dict[str, Any]:
-    cost, plan = run_cost(config), config.train
+    cost, plan, shape = run_cost(config), config.train, config.backbone
+    assert isinstance(shape, FlatConfig)
     symbols = plan.batch * plan.window
-    their_flops = flat_flops(config.backbone, ArConfig(), vocab=256, window=plan.window).training * plan.batch
+    their_flops = flat_flops(shape, ArConfig(), vocab=256, window=plan.window).training * plan.batch
     draw = generator(0, "bench train")
     batches = [draw.integers(0, 256, (plan.batch, plan.window)) for _ in range(8)]
     steps = {"ours": our_step(config, batches, device, runtime), "transformers": their_step(config, batches, device)}
@@ -103,8 +105,8 @@ def _bench_size(size: str, config: RunConfig, device: torch.device, runtime: Run
     ceilings, times = _rounds(steps, device, seconds)
     row: dict[str, Any] = {
         "size": size,
-        "layers": config.backbone.layers,
-        "width": config.backbone.width,
+        "layers": shape.layers,
+        "width": shape.width,
         "N": cost.parameters.N,
         "N_total": cost.parameters.N_total,
         "flops_per_step": flops["ours"],

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from isobyte.backbone.flat import FlatModel
 from isobyte.config.run import RunConfig
 from isobyte.errors import UserError
+from isobyte.objective.network import Model
 from isobyte.representation import Representation, load
 from isobyte.train.checkpoint import load_weights
 from isobyte.train.folder import RunFolder
@@ -20,7 +20,7 @@ class LoadedRun:
     folder: RunFolder
     config: RunConfig
     representation: Representation
-    model: FlatModel
+    model: Model
     device: torch.device
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from isobyte.config import objective as kinds
-from isobyte.config.backbone import FlatConfig
+from isobyte.config.backbone import Backbone, FlatConfig
 from isobyte.errors import UserError
 from isobyte.objective.order import RULES, Order
 
@@ -27,7 +27,7 @@ class Route:
 
 def plan_route(
     objective: kinds.Objective,
-    shape: FlatConfig,
+    shape: Backbone,
     vocab: int,
     window: int,
     *,
@@ -60,7 +60,7 @@ def _order(objective: kinds.Objective, rule: str | None, per_step: int | None, s
     return Order(fixed or rule or "random", 1 if per_step is None else per_step, seed)
 
 
-def _group(objective: kinds.Objective, shape: FlatConfig, vocab: int, window: int, per_step: int) -> int:
+def _group(objective: kinds.Objective, shape: Backbone, vocab: int, window: int, per_step: int) -> int:
     """As many windows as memory should hold: log-probabilities of all cells shown (a few copies), and the cache."""
     match objective:
         case kinds.ArConfig() | kinds.AnyOrderConfig():
@@ -71,5 +71,7 @@ def _group(objective: kinds.Objective, shape: FlatConfig, vocab: int, window: in
             shown = 2 * per_step
         case _:
             shown = window
-    floats = shown * (6 * vocab + 16 * shape.width) + 2 * window * shape.layers * shape.width
+    stacks = [shape] if isinstance(shape, FlatConfig) else [shape.encoder, shape.latent, shape.decoder]
+    held = 2 * window * sum(stack.layers * stack.width for stack in stacks)
+    floats = shown * (6 * vocab + 16 * shape.width) + held
     return max(1, min(_MOST_WINDOWS, _MOST_FLOATS // floats))

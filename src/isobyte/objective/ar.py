@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from isobyte.backbone.mask import CAUSAL
-from isobyte.objective.base import Question, View
+from isobyte.objective.base import Network, Question, View
 
 
 def ar_view(x_BT: Tensor, vocab: int) -> View:
@@ -13,6 +13,7 @@ def ar_view(x_BT: Tensor, vocab: int) -> View:
     return View(torch.cat((bos, x_BT[:, :-1]), 1), CAUSAL)
 
 
-def ar_question(x_BT: Tensor, vocab: int) -> Question:
+def ar_question(x_BT: Tensor, network: Network) -> Question:
     """Every symbol from those before it, at weight one."""
-    return Question(ar_view(x_BT, vocab), x_BT)
+    view = ar_view(x_BT, network.vocab)
+    return Question(View(view.inputs, network.left_to_right(view.inputs)), x_BT)

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from isobyte.backbone.cache import Cache
 from isobyte.backbone.layers import Positions
 from isobyte.backbone.mask import Mask
 
@@ -59,11 +58,17 @@ class Network(Protocol):
         *,
         positions: Positions | None = None,
         time_B: Tensor | None = None,
-        cache: Cache | None = None,
+        cache: Any = None,
         keep: int = 0,
     ) -> Tensor: ...
     def logits(self, h_BSD: Tensor) -> Tensor: ...
-    def new_cache(self, batch: int, capacity: int) -> Cache: ...
+    def left_to_right(self, inputs_BS: Tensor) -> Mask:
+        """The mask that autoregression trains with: causal; a network of patches says where in `inputs` they open."""
+        ...
+
+    def new_cache(self, batch: int, capacity: int) -> Any:
+        """What `cache` takes: a memory of the network's own, empty, for `capacity` cells of `batch` rows."""
+        ...
 
 
 LogProbs = Callable[[View], Tensor]

@@ -28,7 +28,7 @@ def training_questions(objective: kinds.Objective, x_BT: Tensor, network: Networ
     vocab = network.vocab
     match objective:
         case kinds.ArConfig():
-            return [ar_question(x_BT, vocab)]
+            return [ar_question(x_BT, network)]
         case kinds.MaskedConfig():
             return [masked_question(objective, x_BT, vocab, draw)]
         case kinds.SpanConfig():

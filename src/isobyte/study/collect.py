@@ -33,6 +33,7 @@ def _row(study: StudyConfig, folder: StudyFolder, design: Any, cell: Cell) -> di
         "design": cell.design,
         "representation": config.representation.kind,
         "objective": config.objective.kind,
+        "backbone": config.backbone.kind,
         "variant": config.objective.canonical_json(),
         "size": cell.size,
         "seed": cell.seed,
@@ -51,7 +52,7 @@ def _row(study: StudyConfig, folder: StudyFolder, design: Any, cell: Cell) -> di
         "lr": config.train.optimizer.lr,
         **{
             key: measured.get(key)
-            for key in ("symbols", "bytes_per_symbol", "epochs", "wall_seconds", "flops_per_second")
+            for key in ("symbols", "bytes_per_symbol", "bytes_per_patch", "epochs", "wall_seconds", "flops_per_second")
         },
         "step_seconds": measured.get("step_seconds"),
         "evaluate_seconds": measured.get("evaluate_seconds"),

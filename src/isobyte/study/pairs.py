@@ -22,14 +22,18 @@ class Pair:
 def pairs(panels: list[Panel]) -> list[Pair]:
     """Pairs that differ in the representation alone, then those that differ in the objective alone.
 
-    Of three or more objectives each is held against `ar`, where the representation has it. Other differences
-    (another backbone, another tuning) are compared where the two kinds agree, or where the study has just two designs.
+    Of three or more objectives each is held against `ar`, where the representation has it. Other differences are
+    compared where the study has just two designs, where the two kinds agree (another tuning, other patches), and
+    between backbones of one objective, whatever they are shown.
     """
     with_ar = {panel.representation for panel in panels if panel.objective == "ar"}
     found = []
     for one, other in combinations(panels, 2):
         same = one.representation == other.representation, one.objective == other.objective
-        if same == (False, True) and one.variant == other.variant:
+        if one.backbone != other.backbone:
+            if same[1] or len(panels) == 2:
+                found.append(Pair(other, one, "design", ""))
+        elif same == (False, True) and one.variant == other.variant:
             a, b = _ordered(one, other, "representation")
             found.append(Pair(a, b, "representation", one.objective))
         elif same == (True, False) and ("ar" in (one.objective, other.objective) or one.representation not in with_ar):

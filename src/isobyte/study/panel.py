@@ -58,6 +58,11 @@ class Panel:
     problem: str | None = None
 
     @property
+    def backbone(self) -> str:
+        """The kind; rows without one are of studies that had but flat networks."""
+        return str(self.rows[0].get("backbone") or "flat") if self.rows else "flat"
+
+    @property
     def variant(self) -> str:
         """The objective with its settings."""
         return str(self.rows[0].get("variant") or self.objective) if self.rows else self.objective

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from isobyte.config.backbone import FlatConfig
 from isobyte.config.data import DataConfig
 from isobyte.config.study import StudyConfig
 from isobyte.data.prepare import prepare
@@ -124,6 +125,7 @@ def describe(study: StudyConfig, folder: StudyFolder, rows: list[dict[str, Any]]
         "machine": machine,
         "packing": read_json(packing) if packing.exists() else None,
         "decisions": [dataclasses.asdict(decision) for decision in decisions],
+        "scorers": _scorers(folder),
         "wall_seconds": read_json(timing)["wall_seconds"] if timing.exists() else None,
     }
 
@@ -151,6 +153,16 @@ def _reference(data: DataConfig) -> dict[str, float]:
     return dataclasses.asdict(reference_rates(corpus.read(data, data.piece_bytes)))
 
 
+def _scorers(folder: StudyFolder) -> list[dict[str, Any]]:
+    """Networks trained to find patches, once for all runs on a text: what they cost is no part of any run."""
+    found = sorted(folder.path.glob("data/*/scorers/*/result.json"))
+    results = [(path.parent.relative_to(folder.path), read_json(path)) for path in found]
+    return [
+        {"folder": str(path), "N": result["N"], "flops": result["flops"], "bpb": result["likelihood"]["bpb"]}
+        for path, result in results
+    ]
+
+
 def _corpus(folder: StudyFolder) -> dict[str, Any]:
     path = folder.path / "corpus.json"
     return read_json(path) if path.exists() else {}
@@ -163,9 +175,12 @@ def _add_seconds(folder: StudyFolder, seconds: float) -> None:
 
 
 def _planned_row(run: PlannedRun, rate: float, done: bool) -> dict[str, Any]:
-    shape, train = run.config.backbone, run.config.train
+    """Layers, width and heads are those of the network, or of its latent transformer."""
+    backbone, train = run.config.backbone, run.config.train
+    shape = backbone if isinstance(backbone, FlatConfig) else backbone.latent
     return {
         **dataclasses.asdict(run.cell),
+        "backbone": backbone.kind, "bytes_per_patch": run.cost.bytes_per_patch,
         "layers": shape.layers, "width": shape.width, "heads": shape.heads,
         "N": run.cost.parameters.N, "N_total": run.cost.parameters.N_total,
         "window": train.window, "batch": train.batch, "lr": train.optimizer.lr, "steps": train.steps,

@@ -5,16 +5,17 @@ every run; whoever resumes one asks it with the losses on disk and gets the same
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from isobyte.config.run import RunConfig
-from isobyte.config.sizes import shape
+from isobyte.config.sizes import family_shape
 from isobyte.config.study import DesignConfig, StudyConfig
 from isobyte.config.train import TrainConfig
 from isobyte.cost.design import Cost, run_cost
+from isobyte.cost.network import network_parameters
 from isobyte.errors import UserError
 
 
@@ -54,10 +55,13 @@ class Decision:
 Losses = Mapping[Cell, float | None]
 """BPB of finished runs; None for a run that failed."""
 
+Ladder = Mapping[str, int]
+"""Sizes, smallest first, with the parameters N that a design has at each."""
+
 
 def plan_run(study: StudyConfig, design: DesignConfig, budget: float, size: str, seed: int) -> PlannedRun:
     """The run of one cell. Raises UserError when the budget does not pay for one step."""
-    rule, backbone = design.tuning, shape(size).model_copy(update={"tied": design.tied})
+    rule, backbone = design.tuning, family_shape(design.backbone, size, tied=design.tied)
     growth, wider = budget / rule.budget, backbone.width / rule.width
     lr = rule.lr * wider**rule.lr_width_exponent * growth**rule.lr_budget_exponent
     config = RunConfig(
@@ -108,7 +112,7 @@ def _decide_design(
     study: StudyConfig, design: DesignConfig, losses: Losses, speculate: bool
 ) -> Iterator[tuple[list[Cell], Decision]]:
     """Budget by budget, as far as what is measured allows."""
-    grid, ladder = study.grid, study.grid.sizes
+    grid, ladder, N = study.grid, study.grid.sizes, design_ladder(study, design)
     centre = ladder.index(grid.centre.get(design.name, ladder[len(ladder) // 2]))
     reason = "pilot: centred where the recipe says"
     for i, budget in enumerate(study.budgets):
@@ -119,9 +123,9 @@ def _decide_design(
         yield cells, Decision(design.name, budget, ladder[centre], tuple(ladder[s] for s in sizes), reason)
         if i + 1 == len(study.budgets) or not (complete or speculate):
             return
-        found = optimum(cells, losses, ladder) if complete else math.log(_parameters(ladder[centre]))
+        found = optimum(cells, losses, N) if complete else math.log(N[ladder[centre]])
         target = found + grid.exponent * math.log(study.budgets[i + 1] / budget)
-        centre = min(range(len(ladder)), key=lambda s: abs(math.log(_parameters(ladder[s])) - target))
+        centre = min(range(len(ladder)), key=lambda s: abs(math.log(N[ladder[s]]) - target))
         reason = f"centred at N = {math.exp(target):.3g}, from the optimum below and N ~ C^{grid.exponent:g}"
 
 
@@ -140,13 +144,14 @@ def _extended(
         sizes = grown
 
 
-def optimum(cells: list[Cell], losses: Losses, ladder: tuple[str, ...]) -> float:
+def optimum(cells: list[Cell], losses: Losses, ladder: Ladder) -> float:
     """ln N of the smallest loss: a parabola's vertex where there is one inside the grid, else the best size."""
-    mean = _means(cells, losses, ladder)
-    x = np.array([math.log(_parameters(ladder[s])) for s in mean])
+    sizes = list(ladder)
+    mean = _means(cells, losses, sizes)
+    x = np.array([math.log(ladder[sizes[s]]) for s in mean])
     y = np.array(list(mean.values()))
     if not len(x):
-        return math.log(_parameters(cells[len(cells) // 2].size))
+        return math.log(ladder[cells[len(cells) // 2].size])
     if len(x) >= 3:
         curve, slope, _ = np.polyfit(x - x.mean(), y, 2)
         vertex = x.mean() - slope / (2 * curve) if curve > 0 else math.inf
@@ -155,9 +160,11 @@ def optimum(cells: list[Cell], losses: Losses, ladder: tuple[str, ...]) -> float
     return float(x[np.argmin(y)])
 
 
-def _parameters(size: str) -> int:
-    s = shape(size)
-    return s.layers * (2 * s.width * s.width + 2 * s.width * s.n_kv_heads * s.head_dim + 3 * s.width * s.ffn_width)
+def design_ladder(study: StudyConfig, design: DesignConfig) -> dict[str, int]:
+    """Every size of the study with N of the design's backbone."""
+    vocab = design.representation.vocab_size or 256  # N does not depend on it
+    shapes = {size: family_shape(design.backbone, size, tied=design.tied) for size in study.grid.sizes}
+    return {size: network_parameters(shape, design.objective, vocab=vocab).N for size, shape in shapes.items()}
 
 
 def _around(centre: int, count: int, ladder: int) -> range:
@@ -166,7 +173,7 @@ def _around(centre: int, count: int, ladder: int) -> range:
     return range(first, min(ladder, first + count))
 
 
-def _means(cells: list[Cell], losses: Losses, ladder: tuple[str, ...]) -> dict[int, float]:
+def _means(cells: list[Cell], losses: Losses, ladder: Sequence[str]) -> dict[int, float]:
     """Rung -> mean loss over its seeds, failed runs left out."""
     by_rung: dict[int, list[float]] = {}
     for cell in cells:
@@ -176,7 +183,7 @@ def _means(cells: list[Cell], losses: Losses, ladder: tuple[str, ...]) -> dict[i
     return {rung: sum(values) / len(values) for rung, values in sorted(by_rung.items())}
 
 
-def _best(cells: list[Cell], losses: Losses, ladder: tuple[str, ...]) -> int | None:
+def _best(cells: list[Cell], losses: Losses, ladder: Sequence[str]) -> int | None:
     mean = _means(cells, losses, ladder)
     return min(mean, key=lambda rung: mean[rung]) if mean else None
 

@@ -12,9 +12,9 @@ from isobyte.study.panel import Panel, Row
 def standings(panels: list[Panel], level: float) -> list[dict[str, Any]]:
     """One entry per budget and design with a finished run, best first within a budget and representation.
 
-    `difference` is the BPB above that of the best `ar` run of the same budget and representation, on the same text:
-    its interval, by Student's t over equal parts of the text, says what another text of the kind would do to it
-    (the noise of the estimators included), not what other seeds would.
+    `difference` is the BPB above that of the best `ar` run of the same budget and representation, on the same text (of
+    a flat network, where there is one): its interval, by Student's t over equal parts of the text, says what another
+    text of the kind would do to it (the noise of the estimators included), not what other seeds would.
     """
     best: dict[tuple[float, Panel], Row] = {}
     for panel in panels:
@@ -25,9 +25,12 @@ def standings(panels: list[Panel], level: float) -> list[dict[str, Any]]:
     entries = []
     for (budget, panel), row in best.items():
         peers = [other for (b, p), other in best.items() if b == budget and p.representation == panel.representation]
-        reference = min((r for r in peers if r["objective"] == "ar"), key=lambda r: r["bpb"], default=None)
+        ar = [peer for peer in peers if peer["objective"] == "ar"]
+        flat = [peer for peer in ar if peer.get("backbone", "flat") == "flat"]
+        reference = min(flat or ar, key=lambda r: r["bpb"], default=None)
         entries.append(
             {name: row.get(name) for name in ("design", "budget", "representation", "objective", "size", "N", "flops")}
+            | {"backbone": panel.backbone, "bytes_per_patch": row.get("bytes_per_patch")}
             | {name: row.get(name) for name in ("bpb", "kind", "estimator", "stderr", "stderr_text", "folder")}
             | {"companions": row.get("companions") or []}
             | {"difference": None if reference is None or reference is row else difference(row, reference, level)}

@@ -1,5 +1,6 @@
 """Train one run in its folder, from wherever it stands to its result."""
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -7,19 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isobyte.backbone.flat import FlatModel, initialise
+from isobyte.backbone.blt.model import BltModel
 from isobyte.config.run import RunConfig
-from isobyte.cost.flops import flat_flops
+from isobyte.cost.flops import Patches
+from isobyte.cost.network import network_flops
 from isobyte.data.prepared import Prepared
 from isobyte.data.window import TrainWindows
 from isobyte.errors import UserError
-from isobyte.objective.network import build_network
+from isobyte.objective.network import Model, build_network, initialise
 from isobyte.representation import save
 from isobyte.train.checkpoint import load_latest, save_checkpoint, save_weights
 from isobyte.train.folder import RunFolder
 from isobyte.train.interrupt import stop_between_steps
 from isobyte.train.optim import build_optimizer
 from isobyte.train.parallel import Ranks
+from isobyte.train.patcher import fit_patcher
 from isobyte.train.result import result_record
 from isobyte.train.runtime import Runtime, environment
 from isobyte.train.score import check_estimator, score
@@ -35,6 +38,9 @@ class Totals:
     flops: float = 0.0
     symbols: int = 0
     bytes: int = 0
+    windows: int = 0
+    patches: int = 0
+    """Latents of a network of patches, those of the beginnings of windows included."""
     step_seconds: float = 0.0
     wall_seconds: float = 0.0
 
@@ -42,7 +48,7 @@ class Totals:
         return dict(vars(self))
 
 
-def build_model(config: RunConfig, vocab: int, attention: str = "sdpa") -> FlatModel:
+def build_model(config: RunConfig, vocab: int, attention: str = "sdpa") -> Model:
     """The run's network at its initial weights."""
     model = build_network(config.backbone, config.objective, vocab, attention)
     initialise(model, config.train.seed)
@@ -74,6 +80,8 @@ def train(
         folder.write_environment(environment(device))
         save(prepared.representation, path / "representation")
     model = build_model(config, prepared.representation.vocab_size, runtime.attention).to(device)
+    if isinstance(model, BltModel):
+        fit_patcher(model.patcher, config, prepared, runtime=runtime, report=report, ranks=ranks)
     try:
         totals = _run_steps(config, prepared, folder, model, runtime, ranks, report)
         return _finish(config, prepared, folder, model, totals, ranks, report)
@@ -86,7 +94,7 @@ def _run_steps(
     config: RunConfig,
     prepared: Prepared,
     folder: RunFolder,
-    model: FlatModel,
+    model: Model,
     runtime: Runtime,
     ranks: Ranks,
     report: Report,
@@ -98,14 +106,20 @@ def _run_steps(
     first = state["step"] if state else 0
     folder.rewind_metrics(first)
     compile_blocks(model, runtime)
-    device = model.embedding.weight.device
+    device = model.device
     autocast = plan.precision == "bf16" or (plan.precision == "auto" and device.type == "cuda")
     windows = TrainWindows(prepared.stream("train"), plan.window, plan.seed)
     lengths = prepared.representation.byte_lengths()
     rows = ranks.rows(plan.batch)
-    per_step: dict[int, float] = {}
     saved = started = time.monotonic()
     wall_before = totals.wall_seconds
+
+    @functools.lru_cache(maxsize=1024)
+    def flops(length: int, patches: int, pairs: int) -> float:
+        grouped = Patches(patches / plan.batch, pairs / plan.batch) if patches else None
+        backbone, objective = config.backbone, config.objective
+        cost = network_flops(backbone, objective, vocab=model.vocab, window=length, patches=grouped)
+        return cost.training * plan.batch
 
     def checkpoint(step: int) -> None:
         if ranks.rank == 0:
@@ -117,11 +131,10 @@ def _run_steps(
             clock = time.perf_counter()
             outcome = train_step(config, model, model, optimizer, batch[rows.start : rows.stop], step, ranks, autocast)
             totals.step_seconds += time.perf_counter() - clock
-            if outcome.length not in per_step:
-                flops = flat_flops(config.backbone, config.objective, vocab=model.vocab, window=outcome.length)
-                per_step[outcome.length] = flops.training * plan.batch
-            totals.flops += per_step[outcome.length]
+            totals.flops += flops(outcome.length, outcome.patches, outcome.patch_pairs)
             totals.symbols += plan.batch * outcome.length
+            totals.windows += plan.batch
+            totals.patches += outcome.patches
             totals.bytes += int(lengths[batch[:, : outcome.length]].sum())
             totals.wall_seconds = wall_before + time.monotonic() - started
             now = step + 1
@@ -146,7 +159,7 @@ def _finish(
     config: RunConfig,
     prepared: Prepared,
     folder: RunFolder,
-    model: FlatModel,
+    model: Model,
     totals: Totals,
     ranks: Ranks,
     report: Report,
@@ -175,8 +188,8 @@ def _finish(
     return record
 
 
-def compile_blocks(model: FlatModel, runtime: Runtime) -> None:
+def compile_blocks(model: Model, runtime: Runtime) -> None:
     """Compile block by block, if at all: names of weights stay, and one compilation serves all layers."""
-    if runtime.compiles(model.embedding.weight.device):
+    if runtime.compiles(model.device):
         for block in model.blocks:
             block.compile()

@@ -37,9 +37,17 @@ def result_record(
         "symbols": totals["symbols"],
         "data_bytes": totals["bytes"],
         "bytes_per_symbol": totals["bytes"] / totals["symbols"],
+        "bytes_per_patch": _bytes_per_patch(totals),
         "epochs": totals["bytes"] / stream.n_bytes,
         "step_seconds": totals["step_seconds"],
         "wall_seconds": totals["wall_seconds"] + evaluate_seconds,
         "evaluate_seconds": evaluate_seconds,
         "flops_per_second": totals["flops"] / max(totals["step_seconds"], 1e-9),
     }
+
+
+def _bytes_per_patch(totals: dict[str, Any]) -> float | None:
+    """Of a network of patches, as trained; what stands for the beginning of a window is no byte, its patch none."""
+    if not totals["patches"]:
+        return None
+    return (totals["symbols"] - totals["windows"]) / max(1, totals["patches"] - totals["windows"])

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from isobyte.backbone.flat import FlatModel
 from isobyte.config.run import RunConfig
 from isobyte.data.prepared import Prepared
 from isobyte.data.window import EvalWindows
@@ -13,6 +12,7 @@ from isobyte.likelihood.estimator import Settings, build_estimator, companions
 from isobyte.likelihood.evaluate import evaluate
 from isobyte.likelihood.value import LIKELIHOODS, Likelihood
 from isobyte.objective.digits import objective_log_probs
+from isobyte.objective.network import Model
 from isobyte.train.boundaries import fit_boundaries
 
 
@@ -37,7 +37,7 @@ def check_estimator(config: RunConfig) -> None:
 
 
 def score(
-    config: RunConfig, prepared: Prepared, model: FlatModel, progress: Callable[[int], None] = lambda _bytes: None
+    config: RunConfig, prepared: Prepared, model: Model, progress: Callable[[int], None] = lambda _bytes: None
 ) -> Scored:
     """By the run's own estimator and its companions; `progress` is told of bytes scored."""
     boundaries = fit_boundaries(config, prepared)
@@ -49,7 +49,7 @@ def score(
             objective_log_probs(config.objective, model),
             build_estimator(config.objective, told, name),
             windows.batches(256),
-            device=model.norm.weight.device,
+            device=model.device,
             progress=progress,
         )
 

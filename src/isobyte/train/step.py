@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from isobyte.backbone.flat import FlatModel
+from isobyte.backbone.mask import Patched
 from isobyte.config.run import RunConfig
-from isobyte.objective.base import Network, cost_sum
+from isobyte.objective.base import Network, Question, cost_sum
 from isobyte.objective.draw import Draw
+from isobyte.objective.network import Model
 from isobyte.objective.training import training_questions, window_length
 from isobyte.train.optim import flat_parameters, lr_scale
 from isobyte.train.parallel import Ranks
@@ -34,18 +35,23 @@ def denormals_flushed() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class StepResult:
-    """Cost per symbol in nats (a training loss, not a likelihood), gradient norm, rate and symbols per window."""
+    """Cost per symbol in nats (a training loss, not a likelihood), gradient norm, rate and symbols per window.
+
+    Of a network of patches also how many latents the batch had, and how many pairs of them see each other.
+    """
 
     loss: Tensor
     gradient_norm: Tensor
     lr: float
     length: int
+    patches: int = 0
+    patch_pairs: int = 0
 
 
 @denormals_flushed()
 def train_step(
     config: RunConfig,
-    model: FlatModel,
+    model: Model,
     network: Network,
     optimizer: torch.optim.Optimizer,
     batch: np.ndarray,
@@ -62,8 +68,9 @@ def train_step(
     micro = min(train.micro_batch or len(rows), len(rows))
     length = window_length(objective, train.window, seed=train.seed, step=step)
     count = train.batch * length
-    device = model.embedding.weight.device
+    device = model.device
     total = torch.zeros((), device=device)
+    grouped = torch.zeros(2, dtype=torch.long, device=device)
     for start in range(0, len(rows), micro):
         x_BT = torch.from_numpy(batch[start : start + micro, :length]).to(device, non_blocking=True)
         piece = slice(rows[0] + start, rows[0] + start + len(x_BT))
@@ -72,10 +79,11 @@ def train_step(
                 loss = cost_sum(network, question) / count
             loss.backward()
             total += loss.detach()
+            grouped += _patches(question)
     flat = [parameter for _, parameter in flat_parameters(optimizer)]
     ranks.sum_gradients(flat)
     norm = torch.nn.utils.clip_grad_norm_(flat, train.clip or float("inf"), foreach=True)
-    total = ranks.sum(total)
+    total, grouped = ranks.sum(total), ranks.sum(grouped)
     if not math.isfinite(total + norm):
         raise NonFinite(f"loss {total.item()}, gradient norm {norm.item()} at step {step}")
     lr = train.optimizer.lr * lr_scale(train.schedule, step, train.steps)
@@ -83,4 +91,13 @@ def train_step(
         group["lr"] = lr
     optimizer.step()
     optimizer.zero_grad(set_to_none=False)
-    return StepResult(total, norm, lr, length)
+    return StepResult(total, norm, lr, length, *grouped.tolist())
+
+
+def _patches(question: Question) -> Tensor:
+    """Latents of a batch, and pairs of a latent and one that it sees, itself included: [2]."""
+    mask = question.view.mask
+    if not isinstance(mask, Patched):
+        return torch.zeros((), dtype=torch.long)
+    count_B = mask.starts[:, 1:].sum(1)
+    return torch.stack((count_B.sum(), (count_B * (count_B + 1) // 2).sum()))

@@ -96,6 +96,10 @@ def _summary(analysis: Analysis) -> str:
         else words.count(done, "run")
     )
     parts += [total, f"{words.scientific(runs['flops'])} training FLOPs"]
+    scorers = analysis["study"].get("scorers") or []
+    if scorers:
+        spent = words.scientific(sum(scorer["flops"] for scorer in scorers))
+        parts.append(f"{spent} more to train {words.count(len(scorers), 'scorer')} of patches")
     seconds = analysis["study"].get("wall_seconds")
     return ", ".join(parts + ([words.duration(seconds)] if seconds else [])) + "."
 

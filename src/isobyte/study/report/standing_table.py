@@ -11,11 +11,13 @@ def standing_table(analysis: dict[str, Any], prefix: str) -> str:
     last = max((entry["budget"] for entry in analysis["standings"]), default=None)
     entries = [entry for entry in analysis["standings"] if entry["budget"] == last]
     companions = any(entry["companions"] for entry in entries)
+    patched = any(entry["bytes_per_patch"] for entry in entries)
     rows = [
         [
             Cell(html=link(f"{prefix}{entry['folder']}/", entry["design"])),
             words.objective(entry["objective"]),
             words.representation(entry["representation"]),
+            *([_patches(entry["bytes_per_patch"])] if patched else []),
             Cell(str(entry["size"])),
             Cell(("= " if entry["kind"] == "exact" else "≤ ") + words.bpb(entry["bpb"]), entry["bpb"]),
             str(entry["estimator"]),
@@ -25,11 +27,17 @@ def standing_table(analysis: dict[str, Any], prefix: str) -> str:
         for entry in entries
     ]
     columns = ["Design", "Objective", "Representation", "Size", "BPB", "Estimator", "Above AR, BPB"]
+    if patched:
+        columns.insert(3, "Bytes per patch")
     if companions:
         columns.append("Other numbers, in bits per byte")
     level = f"{analysis['options']['level']:.0%}"
     caption = f"Best runs at {words.compact(last)} FLOPs; above AR with {level} intervals over the text"
     return table(columns, rows, caption=caption, sortable=True)
+
+
+def _patches(length: float | None) -> Cell:
+    return Cell(words.UNKNOWN) if length is None else Cell(words.significant(length), length)
 
 
 def _above(difference: dict[str, Any] | None, bpb: float) -> Cell:

@@ -1,0 +1,231 @@
+"""The Byte Latent Transformer: bytes -> patches -> bytes."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from isobyte.backbone.attention import ATTENTION, Attention, explicit
+from isobyte.backbone.blt.cross import CrossAttention, Crosses, pool_max
+from isobyte.backbone.blt.hashing import HashEmbedding, grams
+from isobyte.backbone.blt.patches import Patches
+from isobyte.backbone.byte_ids import COUNT, OFFSET, documents_of, ids_of
+from isobyte.backbone.layers import Block, Blocks, Positions, RMSNorm, Rotations, rotation
+from isobyte.backbone.mask import Dense, Mask, MaskSpec, Patched, document_mask
+from isobyte.backbone.patching.patcher import Patcher
+from isobyte.config.backbone_blt import BltConfig
+from isobyte.config.backbone_flat import FlatConfig
+
+if TYPE_CHECKING:
+    from isobyte.backbone.blt.state import State
+
+
+class Stack(nn.Module):
+    """Blocks in a row, causal over places 0.. or over the last `attention_window` of them."""
+
+    def __init__(self, shape: FlatConfig) -> None:
+        super().__init__()
+        self.shape = shape
+        self.blocks = Blocks(Block(shape, time_conditioning=False) for _ in range(shape.layers))
+
+    def mask(self, documents_BS: Tensor | None) -> Mask:
+        """What a place may see, within its document where the text has several."""
+        spec = MaskSpec("causal", self.shape.attention_window)
+        return spec if documents_BS is None else Dense(document_mask(documents_BS, spec))
+
+    def rotations(self, length: int, device: torch.device) -> Rotations:
+        turn = rotation(torch.arange(length, device=device), self.shape.head_dim, self.shape.rope_base)
+        return Rotations(turn, turn)
+
+
+class Encoder(nn.Module):
+    """Bytes to hidden states, and to k vectors per patch (arXiv 2412.09871, 3.2)."""
+
+    def __init__(self, shape: BltConfig, attention: Attention) -> None:
+        super().__init__()
+        local, self.latents, self.kernel = shape.encoder, shape.latents, attention
+        self.embedding = nn.Embedding(COUNT, local.width)
+        self.hashes = HashEmbedding(shape) if shape.hash_sizes else None
+        self.stack = Stack(local)
+        self.pool = nn.Linear(local.width, shape.latents * local.width, bias=False)
+        self.pools = 1 if shape.encoder_cross_layers == "last" else local.layers
+        heads = shape.encoder_cross_heads
+        self.cross = Crosses(_cross(shape, local, heads, attention) for _ in range(self.pools))
+
+    def embed(self, ids_BS: Tensor, grams_BSN: Tensor | None, position_BS: Tensor) -> Tensor:
+        """[B, S, E]: bytes and, where there are tables, the n-grams that end in them."""
+        e_BSE = self.embedding(ids_BS)
+        if self.hashes is None or grams_BSN is None:
+            return e_BSE
+        return (e_BSE + self.hashes(grams_BSN, position_BS)) * self.hashes.scale
+
+    def forward(self, ids_BT: Tensor, patches: Patches, documents_BT: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Hidden states [B, T, E] and patches [B, M, k E]."""
+        places = torch.arange(ids_BT.shape[1], device=ids_BT.device).expand_as(ids_BT)
+        h_BTE = self.embed(ids_BT, grams(ids_BT, self.hashes.reach) if self.hashes else None, places)
+        mask, rotations = self.stack.mask(documents_BT), self.stack.rotations(ids_BT.shape[1], ids_BT.device)
+        pooled = None
+        for layer, block in enumerate(self.stack.blocks):
+            h_BTE = block(h_BTE, rotations, mask, self.kernel, None)
+            nth = layer - (len(self.stack.blocks) - self.pools)
+            if nth >= 0:
+                pooled = self.pooled(h_BTE.flatten(0, 1), patches.of_byte_N, len(ids_BT) * patches.per_row, nth, pooled)
+        assert pooled is not None
+        return h_BTE, pooled.view(len(ids_BT), patches.per_row, -1)
+
+    def pooled(self, h_NE: Tensor, patch_N: Tensor, count: int, nth: int, before: Tensor | None) -> Tensor:
+        """The k vectors [P, k, E] of `count` patches: pooled from their bytes, or as they were, then told by the bytes.
+
+        Where several layers pool, the first makes the queries and each later one goes on with them.
+        """
+        asking = before
+        if asking is None:
+            asking = self.pool(pool_max(h_NE, patch_N, count)).unflatten(-1, (self.latents, -1))
+        return self.cross[nth].read_by_patches(asking, h_NE, patch_N)
+
+
+class LatentTransformer(nn.Module):
+    """A causal transformer over patches; the last layer's states are its output, with no norm."""
+
+    def __init__(self, shape: BltConfig, attention: Attention) -> None:
+        super().__init__()
+        given, self.kernel = shape.latents * shape.encoder.width, attention
+        same = given == shape.latent.width
+        self.enter = nn.Identity() if same else nn.Linear(given, shape.latent.width, bias=False)
+        self.stack = Stack(shape.latent)
+
+    def forward(self, patches_BMX: Tensor, documents_BM: Tensor | None) -> Tensor:
+        """[B, M, k E] -> [B, M, G]."""
+        h_BMG = self.enter(patches_BMX)
+        mask, rotations = self.stack.mask(documents_BM), self.stack.rotations(h_BMG.shape[1], h_BMG.device)
+        for block in self.stack.blocks:
+            h_BMG = block(h_BMG, rotations, mask, self.kernel, None)
+        return h_BMG
+
+
+class Decoder(nn.Module):
+    """Hidden states of bytes and latents of patches -> normed hidden states of what comes next."""
+
+    def __init__(self, shape: BltConfig, attention: Attention) -> None:
+        super().__init__()
+        local, self.latents, self.kernel = shape.decoder, shape.latents, attention
+        own = shape.decoder_input == "embedding"
+        self.embedding = nn.Embedding(COUNT, local.width) if own else None
+        self.enter = nn.Linear(shape.latent.width, shape.latents * local.width, bias=False)
+        self.stack = Stack(local)
+        reads = local.layers if shape.decoder_cross_layers == "all" else 1
+        self.cross = Crosses(_cross(shape, local, shape.decoder_cross_heads, attention) for _ in range(reads))
+        self.norm = RMSNorm(local.width, local.norm_eps)
+
+    def start(self, ids_BS: Tensor, encoded_BSE: Tensor) -> Tensor:
+        """What the first layer is given, [B, S, D]."""
+        return encoded_BSE if self.embedding is None else self.embedding(ids_BS)
+
+    def latent_vectors(self, latents: Tensor) -> Tensor:
+        """[..., G] -> [..., k, D]."""
+        return self.enter(latents).unflatten(-1, (self.latents, -1))
+
+    def forward(self, x_BTD: Tensor, latents_BMG: Tensor, patches: Patches, documents_BT: Tensor | None) -> Tensor:
+        """[B, T, D]."""
+        batch, length = x_BTD.shape[:2]
+        vectors_PKD = self.latent_vectors(latents_BMG.flatten(0, 1))
+        mask, rotations = self.stack.mask(documents_BT), self.stack.rotations(length, x_BTD.device)
+        for layer, block in enumerate(self.stack.blocks):
+            if layer < len(self.cross):
+                cross = self.cross[layer]
+                k, v = (each.index_select(0, patches.read_N) for each in cross.held(vectors_PKD))
+                x_BTD = cross.read_by_bytes(x_BTD.flatten(0, 1), k, v).view(batch, length, -1)
+            x_BTD = block(x_BTD, rotations, mask, self.kernel, None)
+        return self.norm(x_BTD)
+
+
+class BltModel(nn.Module):
+    """Bytes -> hidden states -> logits, through patches that the model's own patcher makes.
+
+    It stands where a flat network over bytes stands (symbols 0..255, and 256 for the beginning), and serves texts
+    with all 260 ids by `hidden` and `id_logits`.
+    """
+
+    vocab = 256
+    codes = None
+
+    def __init__(self, shape: BltConfig, *, attention: str = "sdpa") -> None:
+        super().__init__()
+        self.shape, kernel = shape, ATTENTION[attention]
+        self.patcher = Patcher(shape.patching, documents=shape.document_mask, attention=attention)
+        self.encoder = Encoder(shape, kernel)
+        self.latent = LatentTransformer(shape, kernel)
+        self.decoder = Decoder(shape, kernel)
+        self.head = nn.Linear(shape.decoder.width, COUNT, bias=False)
+
+    @property
+    def device(self) -> torch.device:
+        return self.head.weight.device
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """Every transformer block that is trained."""
+        return [*self.encoder.stack.blocks, *self.latent.stack.blocks, *self.decoder.stack.blocks]
+
+    def hidden(self, ids_BT: Tensor, starts: Tensor | None = None) -> Tensor:
+        """Normed hidden states [B, T, D] of texts of ids; row t is asked for x_{t+1}.
+
+        `starts` [B, T + 1] says where patches open, as the patcher would if left out.
+        """
+        if starts is None:
+            starts = self.patcher.starts(ids_BT)
+        patches = Patches.of(starts)
+        documents_BT = documents_of(ids_BT) if self.shape.document_mask else None
+        documents_BM = None
+        if documents_BT is not None:
+            firsts = pool_max(documents_BT.flatten()[:, None], patches.of_byte_N, len(ids_BT) * patches.per_row)
+            documents_BM = firsts.view(len(ids_BT), patches.per_row)
+        h_BTE, patches_BMX = self.encoder(ids_BT, patches, documents_BT)
+        latents_BMG = self.latent(patches_BMX, documents_BM)
+        return self.decoder(self.decoder.start(ids_BT, h_BTE), latents_BMG, patches, documents_BT)
+
+    def id_logits(self, h: Tensor) -> Tensor:
+        """[..., D] -> [..., 260]."""
+        return self.head(h)
+
+    def logits(self, h_BSD: Tensor) -> Tensor:
+        """[..., D] -> [..., 256], of bytes alone."""
+        return nn.functional.linear(h_BSD, self.head.weight[OFFSET:])
+
+    def forward(
+        self,
+        inputs_BS: Tensor,
+        mask: Mask,
+        *,
+        positions: Positions | None = None,  # noqa: ARG002 - they are those of the bytes, whatever is said of them
+        time_B: Tensor | None = None,
+        cache: "State | None" = None,
+        keep: int = 0,
+    ) -> Tensor:
+        """As a flat network over bytes, from left to right: hidden states [B, S, D].
+
+        With a cache the S bytes come after those it holds, and all of them stay in it.
+        """
+        assert mask.kind in ("causal", "patched")
+        assert time_B is None
+        if cache is not None:
+            assert keep == inputs_BS.shape[1]
+            return cache.feed(ids_of(inputs_BS))
+        return self.hidden(ids_of(inputs_BS), mask.starts if isinstance(mask, Patched) else None)
+
+    def left_to_right(self, inputs_BS: Tensor) -> Mask:
+        """The mask of autoregression: where patches open in windows of symbols."""
+        return Patched(self.patcher.starts(ids_of(inputs_BS)))
+
+    def new_cache(self, batch: int, capacity: int) -> "State":
+        """An empty cache for `capacity` bytes of `batch` rows."""
+        from isobyte.backbone.blt.state import State
+
+        return State(self, batch, capacity)
+
+
+def _cross(shape: BltConfig, local: FlatConfig, heads: int | None, attention: Attention) -> CrossAttention:
+    doubled = shape.cross_residual == "doubled"
+    return CrossAttention(
+        local.width, heads or local.heads, local.norm_eps, doubled=doubled, counted=attention is explicit
+    )

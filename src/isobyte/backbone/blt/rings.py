@@ -1,0 +1,174 @@
+"""Keys and values by place: rings for windows that slide, rows for latents."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from isobyte.backbone.few_rows import Attend
+from isobyte.config.backbone_flat import FlatConfig
+from isobyte.errors import UserError
+
+
+@dataclass(frozen=True)
+class Fed:
+    """S new bytes of each of B rows."""
+
+    places_BS: Tensor
+    last: int
+    """No place is beyond this one."""
+    counts: list[int] | None
+    """How many of the S each row has; all where None."""
+    alike: bool
+    """Every row has its bytes at the same places."""
+    document_BS: Tensor | None
+    """Where the document of each byte begins; None where all begin at 0."""
+
+    @property
+    def first(self) -> bool:
+        """Nothing came before, in any row."""
+        return self.alike and self.last + 1 == self.places_BS.shape[1]
+
+
+class Ring:
+    """Keys and values of all layers of a local network for the last `attention_window` bytes and `slack` more.
+
+    Place p lies in slot p modulo the ring's size; which place a slot holds follows from the newest. Bytes that are
+    taken back need no clearing: their places are beyond those of the queries, and are written again when fed again.
+    """
+
+    def __init__(self, shape: FlatConfig, batch: int, capacity: int, slack: int, like: Tensor) -> None:
+        self.shape, self.batch = shape, batch
+        window = shape.attention_window
+        self.endless = window is not None and window + slack < capacity
+        self.size = window + slack if window is not None and self.endless else capacity + slack
+        self.window = window if window is not None else self.size + 1
+        self.slack = slack if self.endless else self.size
+        width = 2 * shape.n_kv_heads * shape.head_dim
+        self.kv = like.new_zeros(shape.layers, batch * self.size, width)
+        self.rows_B = torch.arange(batch, device=like.device)[:, None] * self.size
+        self.slots_R = torch.arange(self.size, device=like.device)
+
+    def attention(self, fed: Fed) -> list[Attend]:
+        """One attention per layer, which keeps the new keys and values."""
+        if not self.endless and fed.last >= self.size:
+            raise UserError(f"{fed.last + 1} bytes, room for {self.size}", where="cache", how="ask for a longer one")
+        if fed.first:
+            return [self._first(layer, fed) for layer in range(self.shape.layers)]
+        slots_N = (self.rows_B + fed.places_BS % self.size).flatten()
+        used = min(fed.last + 1, self.size)
+        mask = self._mask(fed, used)
+        return [self._next(layer, slots_N, used, mask) for layer in range(self.shape.layers)]
+
+    def _mask(self, fed: Fed, used: int) -> Tensor | None:
+        """[B, 1, S, used]: 0 where seen, -inf where not; None where all is seen."""
+        single = fed.alike and fed.places_BS.shape[1] == 1 and fed.document_BS is None
+        if single and used <= self.window:
+            return None
+        newest_B1 = fed.places_BS[:, -1:]
+        held_BR = newest_B1 - (newest_B1 - self.slots_R[:used]) % self.size
+        asked, held = fed.places_BS[:, None, :, None], held_BR[:, None, None]
+        earliest = asked - self.window + 1
+        if fed.document_BS is not None:
+            earliest = torch.maximum(earliest, fed.document_BS[:, None, :, None])
+        seen = (held <= asked) & (held >= earliest.clamp(min=0))
+        return torch.where(seen, 0.0, float("-inf")).to(self.kv.dtype)
+
+    def _next(self, layer: int, slots_N: Tensor, used: int, mask: Tensor | None) -> Attend:
+        ring, heads = self.kv[layer], self.shape.n_kv_heads
+        view = ring.view(self.batch, self.size, 2, heads, -1)[:, :used].permute(2, 0, 3, 1, 4)
+
+        def attend(q: Tensor, kv: Tensor) -> Tensor:
+            ring.index_copy_(0, slots_N, kv.flatten(1))
+            q = q.unflatten(0, (self.batch, -1)).transpose(1, 2)
+            mixed = F.scaled_dot_product_attention(q, view[0], view[1], attn_mask=mask, enable_gqa=self._grouped)
+            return mixed.transpose(1, 2).flatten(2).flatten(0, 1)
+
+        return attend
+
+    def _first(self, layer: int, fed: Fed) -> Attend:
+        """Whole texts: the new keys see each other alone, and the last of each row are kept."""
+        batch, length = fed.places_BS.shape
+        ring, heads = self.kv[layer], self.shape.n_kv_heads
+        ends = torch.tensor(fed.counts or [length] * batch, device=ring.device)[:, None]
+        keep = ((fed.places_BS < ends) & (fed.places_BS >= ends - self.size)).flatten().nonzero()[:, 0]
+        slots = (self.rows_B + fed.places_BS % self.size).flatten()[keep]
+        mask = self._first_mask(fed)
+
+        def attend(q: Tensor, kv: Tensor) -> Tensor:
+            ring.index_copy_(0, slots, kv[keep].flatten(1))
+            q = q.unflatten(0, (batch, -1)).transpose(1, 2)
+            k, v = kv.unflatten(0, (batch, -1)).transpose(1, 2).split(heads, 1)
+            whole = mask is None
+            mixed = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=mask, is_causal=whole and length > 1, enable_gqa=self._grouped
+            )
+            return mixed.transpose(1, 2).flatten(2).flatten(0, 1)
+
+        return attend
+
+    def _first_mask(self, fed: Fed) -> Tensor | None:
+        if fed.places_BS.shape[1] <= self.window and fed.document_BS is None:
+            return None
+        place = fed.places_BS[0]
+        seen = (place <= place[:, None]) & (place > place[:, None] - self.window)
+        if fed.document_BS is None:
+            return seen
+        return (seen & (place >= fed.document_BS[:, :, None]))[:, None]
+
+    @property
+    def _grouped(self) -> bool:
+        return self.shape.n_kv_heads != self.shape.heads
+
+
+Group = tuple[int, int, int, int]
+"""New patches of a row: (row, number of the first, how many, number of the first that they see)."""
+
+
+class LatentRows:
+    """Keys and values of the latent transformer for every patch; room grows by doubling, up to `limit` patches."""
+
+    def __init__(self, shape: FlatConfig, batch: int, limit: int, like: Tensor) -> None:
+        self.shape, self.limit = shape, limit
+        self.kv = like.new_zeros(shape.layers, batch, min(limit, 64), 2 * shape.n_kv_heads, shape.head_dim)
+
+    def reserve(self, patches: int) -> None:
+        """Room for `patches` of every row. Raises UserError beyond the limit."""
+        if patches > self.limit:
+            raise UserError(
+                f"the latent transformer has room for {self.limit} patches",
+                where="context",
+                how="ask for fewer bytes, give a shorter prompt, or raise the limit on patches",
+            )
+        if patches > self.kv.shape[2]:
+            size = min(self.limit, max(patches, 2 * self.kv.shape[2]))
+            grown = self.kv.new_zeros(*self.kv.shape[:2], size, *self.kv.shape[3:])
+            grown[:, :, : self.kv.shape[2]] = self.kv
+            self.kv = grown
+
+    def attention(self, groups: list[Group]) -> list[Attend]:
+        """One per layer; the queries come group after group, none padded."""
+        return [self._attend(layer, groups) for layer in range(self.shape.layers)]
+
+    def _attend(self, layer: int, groups: list[Group]) -> Attend:
+        held, heads = self.kv[layer], self.shape.n_kv_heads
+        grouped = heads != self.shape.heads
+
+        def attend(q: Tensor, kv: Tensor) -> Tensor:
+            found, at = [], 0
+            for row, start, count, first in groups:
+                held[row, start : start + count] = kv[at : at + count]
+                k, v = held[row, first : start + count].transpose(0, 1).split(heads)
+                mask, one = None, q[at : at + count].transpose(0, 1)
+                if count > 1 and start > first:
+                    mask = torch.ones(count, start + count - first, dtype=torch.bool, device=q.device)
+                    mask = mask.tril(start - first)
+                mixed = F.scaled_dot_product_attention(
+                    one[None], k[None], v[None], mask, is_causal=count > 1 and mask is None, enable_gqa=grouped
+                )
+                found.append(mixed[0].transpose(0, 1).flatten(1))
+                at += count
+            return found[0] if len(found) == 1 else torch.cat(found)
+
+        return attend

@@ -1,0 +1,305 @@
+"""A Byte Latent Transformer byte by byte, exactly: no byte is encoded twice, the latent transformer runs once a patch.
+
+Rows of a batch go at their own pace. `advance` shows the model S new bytes of each row and says what it thinks of the
+byte after each; `commit` says how many of them stay. What is not kept needs no undoing: everything lies by place, and
+is written again when that place is fed again.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from isobyte.backbone.blt.model import BltModel
+from isobyte.backbone.blt.packed import Packed
+from isobyte.backbone.blt.rings import Fed, Group, LatentRows, Ring
+from isobyte.backbone.byte_ids import EOS
+from isobyte.backbone.few_rows import FewRows, turns
+from isobyte.backbone.flat import FlatModel
+from isobyte.backbone.patching.patcher import NgramTable, entropy_of
+from isobyte.backbone.patching.rules import Rows
+from isobyte.config.backbone_flat import FlatConfig
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """What `advance` found out: of every row of bytes, what `commit` needs to stop after it."""
+
+    ids: Tensor
+    hidden: Tensor
+    """Normed hidden states [B, S, D] of what comes next."""
+    opens: Tensor
+    """[B, S] bool: does the byte after each open a patch."""
+    begins: Tensor
+    """[B, S]: where that byte's patch begins."""
+    entropy: Tensor | None
+    document: Tensor | None
+
+
+class State:
+    """The state of B texts, `capacity` bytes long where nothing slides, of at most `patches` patches.
+
+    `slack` is how many bytes beside the first are fed at once, or taken back.
+    """
+
+    def __init__(
+        self,
+        model: BltModel,
+        batch: int,
+        capacity: int,
+        *,
+        patches: int | None = None,
+        slack: int = 0,
+        packed: Packed | None = None,
+    ) -> None:
+        like, shape = model.head.weight, model.shape
+        self.model, self.packed, self.batch, self.slack = model, packed or Packed(model), batch, slack
+        self.encoder = Ring(shape.encoder, batch, capacity, slack, like)
+        self.decoder = Ring(shape.decoder, batch, capacity, slack, like)
+        scorer = model.patcher.scorer
+        self.scorer = Ring(scorer.shape, batch, capacity, slack, like) if isinstance(scorer, FlatModel) else None
+        self.latent = LatentRows(shape.latent, batch, patches or capacity + 1, like)
+        self.reach = max(2, model.encoder.hashes.reach if model.encoder.hashes else 0)
+        self.tail = like.new_zeros(batch, self.reach - 1, dtype=torch.long)
+        """The ids before the next byte, oldest first."""
+        self.entropy = like.new_zeros(batch, dtype=torch.float32) if scorer is not None else None
+        """Of the next byte."""
+        self.hidden = like.new_zeros(model.encoder.pools, batch, 0, shape.encoder.width)
+        """The encoder's states by place modulo its length: all that an open patch may have."""
+        self.kv = self.packed.latent_kv(like.new_zeros(batch, shape.latent.width))[:, None]
+        """[B, Q, layers, 2, k, D] of the latents that are read next, numbered from `base` on."""
+        self.base = [-1] * batch
+        self.length = [0] * batch
+        self.begin = [0] * batch
+        """Where the patch begins that the next byte belongs to."""
+        self.patches = [0] * batch
+        """Complete ones."""
+        self.document = [0] * batch
+        self.document_patch = [0] * batch
+        self.documents_seen = False
+        self.passes: Counter[str] = Counter()
+        """Network function evaluations by module."""
+        self._rows = torch.arange(batch, device=like.device)[:, None]
+
+    def feed(self, ids_BS: Tensor, counts: list[int] | None = None) -> Tensor:
+        """Advance, and keep all (of row b the first `counts[b]`): hidden states [B, S, D]."""
+        fresh, pieces = not any(self.length), self.slack + 1
+        if counts is None and not fresh and ids_BS.shape[1] > pieces and self._slides(ids_BS.shape[1]):
+            return torch.cat([self.feed(piece) for piece in ids_BS.split(pieces, 1)], 1)
+        done = self.advance(ids_BS, counts)
+        self.commit(done, counts or [ids_BS.shape[1]] * self.batch)
+        return done.hidden
+
+    def _slides(self, more: int) -> bool:
+        rings = [ring for ring in (self.encoder, self.decoder, self.scorer) if ring is not None]
+        return any(ring.endless and max(self.length) + more > ring.size for ring in rings)
+
+    def advance(self, ids_BS: Tensor, counts: list[int] | None = None) -> Advanced:
+        """Show S new bytes of each row; nothing is settled yet."""
+        fed = self._fed(ids_BS, counts)
+        history = torch.cat((self.tail, ids_BS), 1)
+        encoded = self._encode(ids_BS, history, fed)
+        entropy, before = self._entropies(ids_BS, history, fed)
+        rows = Rows(fed.places_BS, ids_BS, history[:, self.reach - 2 : -1], entropy, before)
+        opens, begins = self.model.patcher.opens(rows, torch.tensor(self.begin, device=ids_BS.device))
+        read = self._close(opens, fed, counts)
+        hidden = self._decode(ids_BS, encoded, read, fed)
+        return Advanced(history, hidden, opens, begins, entropy, fed.document_BS)
+
+    def commit(self, done: Advanced, counts: list[int]) -> None:
+        """Keep the first `counts[b]` bytes of each row of the last `advance`."""
+        device, last = done.opens.device, torch.tensor(counts, device=done.opens.device)[:, None] - 1
+        kept = torch.arange(done.opens.shape[1], device=device) <= last
+        closed = (done.opens & kept).sum(1).tolist()
+        at = last.clamp(min=0)
+        begins, some = done.begins.gather(1, at)[:, 0].tolist(), [count > 0 for count in counts]
+        self.begin = [new if any_ else old for new, old, any_ in zip(begins, self.begin, some, strict=True)]
+        if self.documents_seen:
+            self._settle_documents(done, counts)
+        window = last + 1 + torch.arange(self.reach - 1, device=device)
+        self.tail = done.ids.gather(1, window)
+        if self.entropy is not None and done.entropy is not None:
+            self.entropy = torch.where(last[:, 0] >= 0, done.entropy.gather(1, at)[:, 0], self.entropy)
+        self.length = [n + count for n, count in zip(self.length, counts, strict=True)]
+        self.patches = [n + count for n, count in zip(self.patches, closed, strict=True)]
+
+    def draft(self, ids_BJ: Tensor) -> Tensor:
+        """Hidden states [B, D] after the last of J bytes that are not settled, by the newest latent there is.
+
+        Neither scorer nor latent transformer runs; all J must have been shown one by one, shortest first.
+        """
+        nth = ids_BJ.shape[1] - 1
+        fed = self._fed(ids_BJ[:, -1:], None, nth)
+        history = torch.cat((self.tail, ids_BJ), 1)[:, -self.reach :]
+        encoded = self._encode(ids_BJ[:, -1:], history, fed)
+        read = torch.tensor([n - 1 - base for n, base in zip(self.patches, self.base, strict=True)])
+        return self._decode(ids_BJ[:, -1:], encoded, read.to(ids_BJ.device)[:, None], fed)[:, 0]
+
+    def _fed(self, ids_BS: Tensor, counts: list[int] | None, ahead: int = 0) -> Fed:
+        S, device = ids_BS.shape[1], ids_BS.device
+        starts = torch.tensor(self.length, device=device)[:, None] + ahead
+        places = starts + torch.arange(S, device=device)
+        document = None
+        if self.model.shape.document_mask:
+            ended = ids_BS == EOS
+            if self.documents_seen or bool(ended.any()):
+                self.documents_seen = True
+                since = torch.where(ended, places + 1, 0).cummax(1).values
+                since = torch.cat((torch.zeros_like(since[:, :1]), since[:, :-1]), 1)
+                document = torch.maximum(since, torch.tensor(self.document, device=device)[:, None])
+        return Fed(places, max(self.length) + ahead + S - 1, counts, len(set(self.length)) == 1, document)
+
+    def _encode(self, ids_BS: Tensor, history: Tensor, fed: Fed) -> Tensor:
+        """[B, S, E], kept by place for the patches that they will be part of."""
+        encoder, grams = self.model.encoder, None
+        if encoder.hashes is not None:
+            grams = history[:, -(ids_BS.shape[1] + self.reach - 1) :].unfold(1, self.reach, 1)
+            grams = grams[..., self.reach - encoder.hashes.reach :]
+        x_NE = encoder.embed(ids_BS, grams, fed.places_BS).flatten(0, 1)
+        self._reserve(fed.last + 1)
+        slots = (fed.places_BS % self.hidden.shape[2], self._rows)
+        turn, first = turns(fed.places_BS.flatten(), fed.last, self.model.shape.encoder), -encoder.pools
+        for layer, (block, attend) in enumerate(zip(self.packed.encoder, self.encoder.attention(fed), strict=True)):
+            x_NE = block(x_NE, turn, attend)
+            nth = layer - len(self.packed.encoder) - first
+            if nth >= 0:
+                self.hidden[nth].index_put_((slots[1], slots[0]), x_NE.unflatten(0, (self.batch, -1)))
+        self.passes["encoder"] += 1
+        return x_NE.unflatten(0, (self.batch, -1))
+
+    def _reserve(self, end: int) -> None:
+        """Room for every open patch up to place `end`."""
+        needed, size = end - min(self.begin), self.hidden.shape[2]
+        if needed <= size:
+            return
+        grown = max(64, 1 << (needed - 1).bit_length())
+        fresh = self.hidden.new_zeros(*self.hidden.shape[:2], grown, self.hidden.shape[3])
+        for row in range(self.batch):
+            places = torch.arange(self.begin[row], self.length[row], device=fresh.device)
+            if len(places):
+                fresh[:, row, places % grown] = self.hidden[:, row, places % size]
+        self.hidden = fresh
+
+    def _entropies(self, ids_BS: Tensor, history: Tensor, fed: Fed) -> tuple[Tensor | None, Tensor | None]:
+        """Of what comes after each byte, and of each byte."""
+        scorer = self.model.patcher.scorer
+        if scorer is None or self.entropy is None:
+            return None, None
+        if isinstance(scorer, NgramTable):
+            found = scorer.look_up(history[:, self.reach - 2 : -1], ids_BS)
+        else:
+            assert self.scorer is not None
+            x_ND = scorer.embedding(ids_BS).flatten(0, 1)
+            x_ND = _through(self.packed.scorer, x_ND, self.scorer, fed, scorer.shape)
+            found = entropy_of(scorer.logits(scorer.norm(x_ND))).unflatten(0, (self.batch, -1))
+            self.passes["entropy"] += 1
+        return found, torch.cat((self.entropy[:, None], found[:, :-1]), 1)
+
+    def _close(self, opens_BS: Tensor, fed: Fed, counts: list[int] | None) -> Tensor:
+        """Run what patches are complete through the latent transformer; which latent each byte reads [B, S], counted
+        from `base`."""
+        ends = (opens_BS if counts is None else opens_BS & (fed.places_BS < self._ends(counts))).cpu()
+        offset = torch.tensor([n - 1 for n in self.patches])
+        closed = ends.nonzero().tolist()
+        if closed:
+            self._latents(closed, fed)
+            self.base = [n - 1 for n in self.patches]
+        read = ends.cumsum(1) + (offset - torch.tensor(self.base))[:, None]
+        return read.to(opens_BS.device)
+
+    def _ends(self, counts: list[int]) -> Tensor:
+        ends = [n + count for n, count in zip(self.length, counts, strict=True)]
+        return torch.tensor(ends, device=self.hidden.device)[:, None]
+
+    def _latents(self, closed: list[list[int]], fed: Fed) -> None:
+        """`closed` [row, index of the last byte] of each complete patch, in order; sets `kv` to begin with the latent
+        that each row has read last."""
+        starts, rows = list(self.begin), [row for row, _ in closed]
+        spans = []
+        for row, index in closed:
+            end = self.length[row] + index + 1
+            spans.append((row, starts[row], end))
+            starts[row] = end
+        vectors = self._pool(spans)
+        groups = self._groups(spans, fed)
+        self.latent.reserve(max(start + count for _, start, count, _ in groups))
+        shape = self.model.shape.latent
+        places = [start + i for _, start, count, _ in groups for i in range(count)]
+        turn = turns(torch.tensor(places, device=vectors.device), max(places), shape)
+        x_PG = self.model.latent.enter(vectors.flatten(1))
+        for block, attend in zip(self.packed.latent, self.latent.attention(groups), strict=True):
+            x_PG = block(x_PG, turn, attend)
+        self.passes["latent"] += 1
+        self.passes["patches"] += len(places)
+        new = self.packed.latent_kv(x_PG)
+        before = torch.tensor([n - 1 - base for n, base in zip(self.patches, self.base, strict=True)])
+        before = self.kv[self._rows[:, 0], before.clamp(min=0).to(new.device)]
+        if self.batch == 1:
+            self.kv = torch.cat((before, new))[None]
+            return
+        most = max(rows.count(row) for row in set(rows))
+        self.kv = new.new_zeros(self.batch, 1 + most, *new.shape[1:])
+        self.kv[:, 0] = before
+        at = [n - self.patches[row] + 1 for row, start, count, _ in groups for n in range(start, start + count)]
+        self.kv[torch.tensor(rows), torch.tensor(at)] = new
+
+    def _pool(self, spans: list[tuple[int, int, int]]) -> Tensor:
+        """The k vectors [P, k, E] of patches that are bytes start..end-1 of a row."""
+        lengths = torch.tensor([end - start for _, start, end in spans])
+        patch_N = torch.repeat_interleave(torch.arange(len(spans)), lengths)
+        first = lengths.cumsum(0) - lengths
+        places = torch.arange(len(patch_N)) - first[patch_N] + torch.tensor([start for _, start, _ in spans])[patch_N]
+        rows = torch.tensor([row for row, _, _ in spans])[patch_N]
+        device, pooled = self.hidden.device, None
+        patch_N, rows, places = patch_N.to(device), rows.to(device), (places % self.hidden.shape[2]).to(device)
+        for nth in range(self.model.encoder.pools):
+            h_NE = self.hidden[nth, rows, places]
+            pooled = self.model.encoder.pooled(h_NE, patch_N, len(spans), nth, pooled)
+        assert pooled is not None
+        return pooled
+
+    def _groups(self, spans: list[tuple[int, int, int]], fed: Fed) -> list[Group]:
+        """A row's patches, document by document."""
+        groups: list[Group] = []
+        number, first = list(self.patches), list(self.document_patch)
+        for row, start, _ in spans:
+            if fed.document_BS is not None and start > 0:
+                begun = int(fed.document_BS[row, max(0, start - self.length[row])])
+                if begun == start and begun > self.document[row]:
+                    first[row] = number[row]
+            if groups and groups[-1][0] == row and groups[-1][3] == first[row]:
+                groups[-1] = (row, groups[-1][1], groups[-1][2] + 1, first[row])
+            else:
+                groups.append((row, number[row], 1, first[row]))
+            number[row] += 1
+        return groups
+
+    def _settle_documents(self, done: Advanced, counts: list[int]) -> None:
+        """Where the next byte's document begins, in bytes and in patches: after the last end that was kept."""
+        ids = done.ids[:, self.reach - 1 :].tolist()
+        opens = done.opens.tolist()
+        for row, count in enumerate(counts):
+            ends = [i for i in range(count) if ids[row][i] == EOS]
+            if ends:
+                self.document[row] = self.length[row] + ends[-1] + 1
+                self.document_patch[row] = self.patches[row] + sum(opens[row][: ends[-1] + 1])
+
+    def _decode(self, ids_BS: Tensor, encoded: Tensor, read_BS: Tensor, fed: Fed) -> Tensor:
+        decoder = self.model.decoder
+        x_ND = decoder.start(ids_BS, encoded).flatten(0, 1)
+        kv = self.kv[self._rows, read_BS].flatten(0, 1)
+        turn = turns(fed.places_BS.flatten(), fed.last, self.model.shape.decoder)
+        for layer, (block, attend) in enumerate(zip(self.packed.decoder, self.decoder.attention(fed), strict=True)):
+            if layer < len(self.packed.readers):
+                x_ND = self.packed.readers[layer](x_ND, kv[:, layer])
+            x_ND = block(x_ND, turn, attend)
+        self.passes["decoder"] += 1
+        return decoder.norm(x_ND).unflatten(0, (self.batch, -1))
+
+
+def _through(blocks: list[FewRows], x_ND: Tensor, ring: Ring, fed: Fed, shape: FlatConfig) -> Tensor:
+    turn = turns(fed.places_BS.flatten(), fed.last, shape)
+    for block, attend in zip(blocks, ring.attention(fed), strict=True):
+        x_ND = block(x_ND, turn, attend)
+    return x_ND

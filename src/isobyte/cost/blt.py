@@ -1,0 +1,124 @@
+"""FLOPs and parameters of the Byte Latent Transformer (arXiv 2412.09871), part by part.
+
+Its encoder and decoder work on every byte of a window, its latent transformer on every complete patch. How many those
+are depends on the text: a plan takes the expected number, a run the one it has seen.
+"""
+
+import math
+
+from isobyte.config.backbone import BltConfig, FlatConfig
+from isobyte.config.objective import ArConfig
+from isobyte.config.patching import EntropyPatching, FlatScorer, Patching, StaticPatching
+from isobyte.cost.flops import Flops, Patches, block_products, causal_pairs, flat_flops, pair_products
+from isobyte.cost.parameters import Parameters, flat_parameters, stack_parameters
+from isobyte.errors import UserError
+
+IDS = 260
+"""256 bytes and four ids that stand for none: rows of its tables, its head and its scorer's."""
+
+
+def expected_patches(patching: Patching, window: int) -> Patches:
+    """Those of a window of BOS and `window` - 1 bytes: exact for rules that do not look at the text.
+
+    Raises UserError where nothing says how long patches will be.
+    """
+    after_bos = window - 1
+    if isinstance(patching, StaticPatching):
+        longest = patching.max_length or patching.size
+        full, rest = divmod(after_bos, patching.size)
+        return Patches.of(1 + full * math.ceil(patching.size / longest) + rest // longest)
+    if patching.mean_length is None:
+        raise UserError(
+            "a threshold alone does not say how long patches are",
+            where="patching",
+            how="add mean_length, the bytes per patch to expect",
+        )
+    return Patches.of(1 + min(after_bos, after_bos / patching.mean_length))
+
+
+def blt_flops(shape: BltConfig, *, vocab: int, window: int, patches: Patches | None = None) -> Flops:
+    """Forward FLOPs of one window of `window` bytes; with the expected `patches` where none are given."""
+    T, patches = window, patches or expected_patches(shape.patching, window)
+    encoder, latent, decoder = shape.encoder, shape.latent, shape.decoder
+    M, pairs = patches.count, patches.pairs
+    if latent.attention_window is not None and latent.attention_window < M:
+        pairs = causal_pairs(M, latent.attention_window)
+    local = sum(pair_products(part) * causal_pairs(T, part.attention_window) for part in (encoder, decoder))
+    patcher = _patcher_flops(shape.patching, window)
+    return Flops(
+        blocks=0.0,
+        encoder=T * block_products(encoder),
+        latent=M * block_products(latent),
+        decoder=T * block_products(decoder),
+        cross=_cross_flops(shape, T, M),
+        attention=local + pair_products(latent) * pairs,
+        attention_executed=(pair_products(encoder) + pair_products(decoder)) * T * T
+        + pair_products(latent) * (2 * patches.pairs - M),
+        head=T * 2 * vocab * decoder.width,
+        patcher=patcher.forward,
+        patcher_executed=patcher.forward + patcher.attention_executed - patcher.attention,
+    )
+
+
+def _cross_flops(shape: BltConfig, T: float, M: float) -> float:
+    """Pooling, projections in and out of the latent width, and cross-attention on both sides.
+
+    Every byte meets the k vectors of one patch: k scores and k values, whatever the lengths of patches.
+    """
+    k, E, D = shape.latents, shape.encoder.width, shape.decoder.width
+    projections = M * 2 * sum(_projections(shape))
+    pools, reads = cross_layers(shape)
+    queries_and_out, keys_and_values, pair = 2 * 2, 2 * 2, 4
+    pooling = pools * (M * k * queries_and_out * E * E + T * keys_and_values * E * E + T * k * pair * E)
+    reading = reads * (T * queries_and_out * D * D + M * k * keys_and_values * D * D + T * k * pair * D)
+    return projections + pooling + reading
+
+
+def cross_layers(shape: BltConfig) -> tuple[int, int]:
+    """Layers of the encoder that pool, layers of the decoder that read."""
+    pools = shape.encoder.layers if shape.encoder_cross_layers == "all" else 1
+    reads = shape.decoder.layers if shape.decoder_cross_layers == "all" else 1
+    return pools, reads
+
+
+def _projections(shape: BltConfig) -> tuple[int, int, int]:
+    """Weights applied to each patch: bytes' maxima to k queries, k vectors to the latent width, that to k vectors."""
+    k, E, G, D = shape.latents, shape.encoder.width, shape.latent.width, shape.decoder.width
+    return k * E * E, 0 if k * E == G else k * E * G, k * G * D
+
+
+def scorer_shape(patching: Patching) -> FlatConfig | None:
+    """The network that decides where patches open, if one does."""
+    if isinstance(patching, EntropyPatching) and isinstance(patching.scorer, FlatScorer):
+        return patching.scorer.shape
+    return None
+
+
+def _patcher_flops(patching: Patching, window: int) -> Flops:
+    scorer = scorer_shape(patching)
+    if scorer is None:
+        return Flops(0.0, 0.0, 0.0, 0.0)
+    return flat_flops(scorer, ArConfig(), vocab=IDS, window=window)
+
+
+def blt_parameters(shape: BltConfig) -> Parameters:
+    """Parameters, those of the frozen patcher apart. The head has a row for each of the 260 ids."""
+    E, D = shape.encoder.width, shape.decoder.width
+    pools, reads = cross_layers(shape)
+    scorer = scorer_shape(shape.patching)
+    tables = shape.hash_functions * len(shape.hash_sizes)
+    return Parameters(
+        attention=0,
+        ffn=0,
+        norms=0,
+        conditioning=0,
+        encoder=stack_parameters(shape.encoder),
+        latent=stack_parameters(shape.latent),
+        decoder=stack_parameters(shape.decoder) + D,
+        cross=pools * (4 * E * E + 2 * E) + reads * (4 * D * D + 2 * D),
+        projections=sum(_projections(shape)),
+        embedding=IDS * (E + (D if shape.decoder_input == "embedding" else 0)),
+        hash_tables=tables * shape.hash_vocab * E,
+        head=IDS * D,
+        patcher=0 if scorer is None else flat_parameters(scorer, ArConfig(), vocab=IDS).N_total,
+    )

@@ -1,0 +1,25 @@
+"""What any backbone costs."""
+
+from isobyte.config.backbone import Backbone, FlatConfig
+from isobyte.config.objective import Objective
+from isobyte.cost.blt import blt_flops, blt_parameters, expected_patches
+from isobyte.cost.flops import Flops, Patches, flat_flops
+from isobyte.cost.parameters import Parameters, flat_parameters
+
+__all__ = ["Patches", "expected_patches", "network_flops", "network_parameters"]
+
+
+def network_flops(
+    backbone: Backbone, objective: Objective, *, vocab: int, window: int, patches: Patches | None = None
+) -> Flops:
+    """Forward FLOPs of one window; `patches`, where a backbone makes them, are those expected if not given."""
+    if isinstance(backbone, FlatConfig):
+        return flat_flops(backbone, objective, vocab=vocab, window=window)
+    return blt_flops(backbone, vocab=vocab, window=window, patches=patches)
+
+
+def network_parameters(backbone: Backbone, objective: Objective, *, vocab: int) -> Parameters:
+    """Parameters of a backbone over `vocab` symbols; one over bytes has its own 260 ids."""
+    if isinstance(backbone, FlatConfig):
+        return flat_parameters(backbone, objective, vocab=vocab)
+    return blt_parameters(backbone)

@@ -1,0 +1,261 @@
+"""Bytes a second of a Byte Latent Transformer, beside what the machine's memory allows and beside transformers.
+
+At one text every byte reads weights and little else happens, so the ceiling is the rate at which this machine reads
+matrices for matrix-vector products, and the floor of a byte's time is what it must read at that rate.
+"""
+
+import functools
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from isobyte.backbone.few_rows import Product
+from isobyte.cost.blt import blt_parameters
+from isobyte.decode.blt import Generated, Refresh, Settings, generate
+from isobyte.errors import UserError
+from isobyte.evaluate.bench_subject import Subject, Theirs, subject
+from isobyte.evaluate.generate import counters
+from isobyte.train.runtime import Runtime, environment
+
+STRETCH = 128
+"""Last bytes of a text whose own rate is told."""
+SHORT = 256
+"""Texts up to this length are generated several times, and the median counts."""
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured."""
+
+    lengths: tuple[int, ...] = (64, 256, 1024, 4096)
+    """New bytes, plainly decoded."""
+    batch: int = 8
+    drafts: tuple[int, ...] = (2, 4, 8, 16)
+    refresh: tuple[Refresh, ...] = ("never", "at_boundary", "always")
+    prompt_bytes: int = 64
+    mean_length: float = 2.5
+    peer_bytes: tuple[int, ...] = (64, 256)
+    """New bytes that transformers generates; none leaves it out."""
+    peer_estimate: int | None = 1024
+    """New bytes whose time there is estimated from single calls."""
+    repeats: int = 3
+
+    def check(self) -> None:
+        """Raises UserError for what cannot be."""
+        for where, least in (
+            ("--lengths", min(self.lengths, default=0)), ("--batch", self.batch), ("--repeats", self.repeats),
+            ("--drafts", min(self.drafts, default=1)), ("--prompt-bytes", self.prompt_bytes),
+            ("--peer-bytes", min(self.peer_bytes, default=1)), ("--mean-length", self.mean_length),
+        ):  # fmt: skip
+            if least < 1:
+                raise UserError(f"{least} is out of range", where=where, how="take 1 or more")
+
+
+def bench_sample(
+    source: str | None,
+    plan: Plan,
+    runtime: Runtime,
+    *,
+    data: Path | None = None,
+    report: Report = lambda _line: None,
+) -> dict[str, Any]:
+    """A JSON-ready record: ceiling, plain decoding by length, a batch, drafts, and transformers, all of one model.
+
+    Every text is greedy. Rates are of decoding alone; what the prompt took stands beside them.
+    """
+    plan.check()
+    device = runtime.apply()
+    report("weights and threshold")
+    model = subject(
+        source, prompts=plan.batch, prompt_bytes=plan.prompt_bytes, device=device, mean_length=plan.mean_length,
+        data=data,
+    )  # fmt: skip
+    bench = _Bench(model, plan, report)
+    rates = [bench.ceiling()]
+    plain = [bench.plain(length) for length in sorted(plan.lengths)]
+    middle = min(plan.lengths, key=lambda length: abs(length - SHORT))
+    batch = bench.batch(middle)
+    drafts = [bench.drafts(middle, k, refresh) for k in plan.drafts for refresh in plan.refresh]
+    peer = bench.peer(plain) if plan.peer_bytes else None
+    rates.append(bench.ceiling())
+    ceiling = {**max(rates, key=lambda each: each["bytes_per_second"]), "rounds": rates}
+    for row in (*plain, batch, *drafts):
+        row["floor_bytes_per_second"] = ceiling["bytes_per_second"] / row["bytes_read"]["full"]["all"]
+        row["share"] = row["bytes_per_second"] / row["floor_bytes_per_second"]
+    one = next(row for row in plain if row["new_bytes"] == middle)
+    batch["over_one"] = batch["bytes_per_second"] / one["bytes_per_second"]
+    for row in drafts:
+        row["over_plain"] = row["bytes_per_second"] / one["bytes_per_second"]
+    return {
+        **environment(device),
+        "model": model.name,
+        "shape": model.model.shape.model_dump(mode="json"),
+        "parameters": vars(blt_parameters(model.model.shape)),
+        "random_weights": model.random,
+        "threshold": bench.threshold(),
+        "prompt_bytes": plan.prompt_bytes,
+        "ceiling": ceiling,
+        "plain": plain,
+        "growth": _growth(plain, middle),
+        "batch": batch,
+        "drafts": drafts,
+        "peer": peer,
+    }
+
+
+class _Bench:
+    """One model under measurement."""
+
+    def __init__(self, subject: Subject, plan: Plan, report: Report) -> None:
+        self.subject, self.plan, self.report = subject, plan, report
+        self.model = subject.model
+        self.plain_ids: dict[int, list[int]] = {}
+        """By length."""
+
+    def threshold(self) -> float | None:
+        found = getattr(self.model.patcher, "threshold", None)
+        return None if found is None else float(found)
+
+    def generate(self, settings: Settings, texts: int = 1, on_bytes: Any = None) -> Generated:
+        prompts = self.subject.prompts[:texts]
+        return generate(self.model, prompts, settings, packed=self.subject.packed, on_bytes=on_bytes)
+
+    def timed(self, settings: Settings, texts: int = 1) -> tuple[Generated, list[float], dict[str, Any]]:
+        """The run of median time, when each of its bytes came (of one text), and what it took."""
+        runs: list[tuple[float, Generated, list[float]]] = []
+        for _ in range(self.plan.repeats if settings.length <= SHORT else 1):
+            times: list[float] = []
+            watch = (lambda _row, _text, to=times: to.append(time.perf_counter())) if texts == 1 else None
+            done = self.generate(settings, texts, watch)
+            runs.append((done.output.seconds, done, times))
+        runs.sort(key=lambda run: run[0])
+        _, done, times = runs[len(runs) // 2]
+        refresh = settings.refresh if settings.draft else None
+        return done, times, {"new_bytes": settings.length, **counters([done], self.model, refresh)}
+
+    def plain(self, length: int) -> dict[str, Any]:
+        done, times, row = self.timed(Settings(length, temperature=0))
+        self.plain_ids[length] = done.ids[0]
+        steps = [b - a for a, b in itertools.pairwise(times)]
+        last = steps[-STRETCH:]
+        row["seconds_per_byte"] = {"mean": done.output.seconds / length, "last": median(last) if last else None}
+        self.report(f"{length} bytes: {row['bytes_per_second']:.4g} bytes/s")
+        return row
+
+    def batch(self, length: int) -> dict[str, Any]:
+        _, _, row = self.timed(Settings(length, temperature=0), self.plan.batch)
+        self.report(f"{self.plan.batch} texts of {length} bytes: {row['bytes_per_second']:.4g} bytes/s")
+        return {"texts": self.plan.batch, **row}
+
+    def drafts(self, length: int, k: int, refresh: Refresh) -> dict[str, Any]:
+        done, _, row = self.timed(Settings(length, temperature=0, draft=k, refresh=refresh))
+        (rounds,), passes = done.rounds, done.output.passes
+        row |= {"draft": k, "refresh": refresh, "bytes_per_round": (length - 1) / max(1, rounds)}
+        row["passes_per_round"] = {name: passes[name] / max(1, rounds) for name in ("entropy", "latent")}
+        row["identical"] = done.ids[0] == self.plain_ids[length]
+        self.report(
+            f"drafts of {k}, refresh {refresh}: {row['bytes_per_second']:.4g} bytes/s, "
+            + ("" if row["acceptance"] is None else f"{row['acceptance']:.1%} kept")
+        )
+        return row
+
+    def peer(self, plain: list[dict[str, Any]]) -> dict[str, Any]:
+        """transformers, greedy, without cache: its bytes beside ours, its rate, and the rate of a longer text."""
+        prompt, estimate = self.subject.prompts[0], self.plan.peer_estimate
+        longest = max((*self.plan.peer_bytes, estimate or 0))
+        try:
+            theirs = Theirs(self.model, len(prompt) + longest + 1)
+        except UserError as problem:
+            return {"left_out": str(problem)}
+        rows = []
+        for length in sorted(self.plan.peer_bytes):
+            ours = self.plain_ids.get(length) or self.generate(Settings(length, temperature=0)).ids[0]
+            made, seconds = theirs.generate(prompt, length)
+            wrong = [place for place, (a, b) in enumerate(zip(ours, made, strict=True)) if a != b]
+            row = {"new_bytes": length, "seconds": seconds, "bytes_per_second": length / seconds, "measured": True}
+            row |= {"identical": not wrong, "first_difference": wrong[0] if wrong else None}
+            rows.append(_beside(row, plain))
+            self.report(f"transformers, {length} bytes: {row['bytes_per_second']:.4g} bytes/s")
+        if estimate is not None:
+            rows += [
+                _beside(self._estimated(theirs, length), plain)
+                for length in sorted({estimate, *self.plan.peer_bytes})
+                if length <= max(map(len, self.plain_ids.values()))
+            ]
+        return {"transformers": theirs.version, "notes": theirs.notes, "lengths": rows}
+
+    def _estimated(self, theirs: Theirs, length: int) -> dict[str, Any]:
+        """From calls at five lengths: each byte takes one call over all that comes before it."""
+        prompt = self.subject.prompts[0]
+        text = prompt + max(self.plain_ids.values(), key=len)
+        points = sorted({len(prompt) + round(length * part / 4) for part in range(5)})
+        seconds = theirs.seconds(text, tuple(points))
+        self.report(f"transformers, {length} bytes, estimated: {length / seconds:.4g} bytes/s")
+        return {"new_bytes": length, "seconds": seconds, "bytes_per_second": length / seconds, "measured": False}
+
+    def ceiling(self) -> dict[str, Any]:
+        """Bytes of weights read per second in products with one row: by this model's own matrices, and by large ones."""
+        tables = ("embedding.weight", "hashes.weight")
+        own = [w.detach() for n, w in self.model.named_parameters() if w.ndim == 2 and not n.endswith(tables)]
+        cache = _cache_bytes()
+        least = max(1 << 28, 4 * cache)
+        large = torch.randn(4096, 4096, dtype=own[0].dtype, device=own[0].device)
+        rates = {"own_matrices": _rate(_copies(own, least)), "large_matrices": _rate(_copies([large], least))}
+        self.report("; ".join(f"{name.replace('_', ' ')}: {rate / 2**30:.3g} GiB/s" for name, rate in rates.items()))
+        return {"bytes_per_second": max(rates.values()), **rates, "read": least, "cache": cache}
+
+
+def _copies(weights: Sequence[Tensor], least: int) -> list[Tensor]:
+    """As many of the same as have `least` bytes."""
+    count = -(-least // sum(w.nbytes for w in weights))
+    return [w.clone() for _ in range(count) for w in weights]
+
+
+@torch.inference_mode()
+def _rate(weights: Sequence[Tensor], rounds: int = 3) -> float:
+    """Bytes per second, the best of some rounds over all weights [out, in] in order, times one row: laid out as for
+    decoding, or left to the library."""
+    like = weights[0]
+    rows = {n: torch.randn(1, n, dtype=like.dtype, device=like.device) for n in {w.shape[1] for w in weights}}
+    total, best = sum(w.nbytes for w in weights), 0.0
+    for calls in ([functools.partial(F.linear, weight=w) for w in weights], [Product(w) for w in weights]):
+        for _ in range(rounds):
+            begun = time.perf_counter()
+            found = [call(rows[w.shape[1]]) for call, w in zip(calls, weights, strict=True)]
+            float(found[-1].sum())  # waits for a GPU
+            best = max(best, total / (time.perf_counter() - begun))
+    return best
+
+
+def _cache_bytes() -> int:
+    """The last-level cache; 32 MiB where the system does not say."""
+    unit = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+    found = []
+    for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
+        text = path.read_text().strip()
+        found.append(int(text[:-1]) * unit[text[-1]] if text[-1:] in unit else int(text or 0))
+    return max(found, default=32 << 20)
+
+
+def _growth(plain: list[dict[str, Any]], middle: int) -> dict[str, Any] | None:
+    """Time per byte of the longest text over that of the middle one: of all its bytes, and of its last ones."""
+    one, last = (next(row for row in plain if row["new_bytes"] == n) for n in (middle, plain[-1]["new_bytes"]))
+    if one is last:
+        return None
+    a, b = one["seconds_per_byte"], last["seconds_per_byte"]
+    found = {"from": one["new_bytes"], "to": last["new_bytes"], "mean": b["mean"] / a["mean"]}
+    return found | {"last": b["last"] / a["last"] if a["last"] else None}
+
+
+def _beside(row: dict[str, Any], plain: list[dict[str, Any]]) -> dict[str, Any]:
+    ours = [each["bytes_per_second"] for each in plain if each["new_bytes"] == row["new_bytes"]]
+    return row | {"ratio": mean(ours) / row["bytes_per_second"] if ours else None}
