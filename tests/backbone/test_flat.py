@@ -130,13 +130,13 @@ def test_a_net_that_was_evaluated_can_still_be_trained() -> None:
     net = model()
     x = IDS.clamp(max=VOCAB - 1)
     with torch.inference_mode():
-        seen = cost_sum(net, ar_question(x, VOCAB)).item()
+        seen = cost_sum(net, ar_question(x, net)).item()
         one = torch.ones(1, 1, 21, 4)
         flex(one, one, one, CAUSAL)
     block_mask = _causal_blocks(21, "cpu")
     assert block_mask is not None
     assert not block_mask.kv_num_blocks.is_inference()
-    loss = cost_sum(net, ar_question(x, VOCAB))
+    loss = cost_sum(net, ar_question(x, net))
     loss.backward()
     assert loss.item() == pytest.approx(seen, rel=1e-6)
     assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())

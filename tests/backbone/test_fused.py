@@ -161,7 +161,7 @@ def test_a_second_backward_pass_is_refused() -> None:
 def test_scoring_first_leaves_training_possible() -> None:
     model = FlatModel(FlatConfig(layers=2, width=40, heads=2), 8)
     initialise(model, 0)
-    view = ar_question(torch.randint(8, (2, 5), generator=torch.Generator().manual_seed(0)), 8)
+    view = ar_question(torch.randint(8, (2, 5), generator=torch.Generator().manual_seed(0)), model)
     with torch.inference_mode():
         scored = cost_sum(model, view).item()
     trained = cost_sum(model, view)

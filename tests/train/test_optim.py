@@ -23,7 +23,7 @@ def model() -> FlatModel:
 
 def backward(net: FlatModel, step: int) -> None:
     x = torch.randint(11, (3, 7), generator=torch.Generator().manual_seed(step))
-    cost_sum(net, ar_question(x, 11)).backward()
+    cost_sum(net, ar_question(x, net)).backward()
 
 
 def test_updates_are_those_of_adamw_on_each_parameter() -> None:
