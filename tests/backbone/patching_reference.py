@@ -75,7 +75,7 @@ def uncapped(rule: Patching, ids: list[int], entropy: list[float], documents: bo
                     starts[t + 1] = (rose and high and t != 2) or t == 1
             case _:
                 starts[t + 1] = True
-        if documents and ids[t] == 2:
+        if documents and 2 in (ids[t - 1], ids[t]):
             starts[t + 1] = True
     if documents and ids[0] == 2:
         starts[1] = True

@@ -214,7 +214,7 @@ def test_stored_bits_are_the_documents_own(tmp_path: Path) -> None:
     assert seen == [211 * (i + 1) for i in range(23)]
     assert [file.name for file in manifest.train][:2] == ["train-00000.patches", "train-00001.patches"]
     assert len(manifest.train) > 3
-    stored = StoredPatches.open(prepared.folder, patcher)
+    stored = StoredPatches.open(prepared.folder, patcher_hash(patcher))
     for split in ("train", "heldout"):
         stream = prepared.stream(split)
         expected = np.concatenate([document_bits(patcher, text) for text in stream.documents()])
@@ -222,23 +222,26 @@ def test_stored_bits_are_the_documents_own(tmp_path: Path) -> None:
         assert sum(file.patches for file in manifest.split(split)) == expected.sum()
         for start, stop in generator(6, split).integers(len(stream) + 50, size=(60, 2)):
             assert np.array_equal(stored.read(split, start, stop), expected[start:stop])
-    packed = (prepared.folder / "train-00000.patches").read_bytes()
+    file = stored.folder / "train-00000.patches"
+    packed = file.read_bytes()
     assert len(packed) == 125
-    (prepared.folder / "train-00000.patches").write_bytes(packed[:-1] + bytes([packed[-1] ^ 1]))
+    file.write_bytes(packed[:-1] + bytes([packed[-1] ^ 1]))
     with pytest.raises(UserError, match=r"train-00000.*checksum"):
-        StoredPatches.open(prepared.folder)
+        StoredPatches.open(prepared.folder, patcher_hash(patcher))
 
 
 def test_stored_bits_belong_to_one_patcher(tmp_path: Path) -> None:
     corpus = SyntheticCorpus(documents=20, document_bytes=100)
     prepared = prepare(DataConfig(corpus=corpus), BytesConfig(), tmp_path / "data")
-    with pytest.raises(UserError, match="no stored patches"):
-        StoredPatches.open(prepared.folder)
     store_patches(ngram(threshold=2.5), prepared)
-    assert StoredPatches.open(prepared.folder, ngram(threshold=2.5, mean_length=3)).manifest.train
+    assert StoredPatches.open(prepared.folder, patcher_hash(ngram(threshold=2.5, mean_length=3))).manifest.train
     for other in (ngram(threshold=2.6), ngram(threshold=2.5, max_length=3), Patcher(StaticPatching())):
-        with pytest.raises(UserError, match="holds patches of patcher"):
-            StoredPatches.open(prepared.folder, other)
+        with pytest.raises(UserError, match=f"no stored patches of patcher {patcher_hash(other)}"):
+            StoredPatches.open(prepared.folder, patcher_hash(other))
+    kept = StoredPatches.open(prepared.folder, patcher_hash(ngram(threshold=2.5)))
+    before = kept.read("train", 0, 200)
+    store_patches(Patcher(StaticPatching()), prepared)
+    assert np.array_equal(kept.read("train", 0, 200), before)
     bpe = prepare(DataConfig(corpus=corpus), BpeConfig(vocab_size=260), tmp_path / "bpe")
     with pytest.raises(UserError, match="holds bpe symbols"):
         store_patches(Patcher(SpacePatching()), bpe)
@@ -260,4 +263,4 @@ def test_a_patchers_hash_is_what_decides_its_patches() -> None:
 def test_an_end_inside_a_window_opens_a_patch_whatever_the_threshold() -> None:
     ids = windows(2)
     ids[0, 30] = EOS
-    assert ngram(threshold=9).starts(ids).nonzero().tolist() == [[0, 0], [0, 1], [0, 31], [1, 0], [1, 1]]
+    assert ngram(threshold=9).starts(ids).nonzero().tolist() == [[0, 0], [0, 1], [0, 31], [0, 32], [1, 0], [1, 1]]

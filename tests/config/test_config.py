@@ -55,8 +55,15 @@ FAMILIES: dict[str, Any] = STUDY | {
     "designs": [STUDY["designs"][0] | {"backbone": {"kind": "blt", "patching": PATCHING, "hash_sizes": [3, 5]}}]
 }
 WINDOWED: dict[str, Any] = RUN | {"objective": {"kind": "ar"}}
-LOOKS_BOTH_WAYS = "attention_window"
-"""Of no use to RUN's objective; to that of WINDOWED it is."""
+PARTS = dict.fromkeys(("encoder", "latent", "decoder"), RUN["backbone"])
+PACKED: dict[str, Any] = RUN | {
+    "representation": {"kind": "bytes"},
+    "objective": {"kind": "ar"},
+    "backbone": {"kind": "blt", **PARTS, "patching": PATCHING},
+    "train": RUN["train"] | {"packing": "patches", "patches": 8},
+}
+ELSEWHERE = ("attention_window", "packing", "patches")
+"""Of no use to RUN; those of WINDOWED and PACKED are. `packing` and `patches` only change together."""
 
 Path = tuple[str | int, ...]
 
@@ -102,9 +109,10 @@ FIELDS = [
     pytest.param(kind, given_data, path, value, id=f"{kind.__name__}.{'.'.join(map(str, path))}")
     for kind, given_data in ((RunConfig, RUN), (StudyConfig, STUDY), (BltFamily, FAMILIES["designs"][0]["backbone"]))
     for path, value in leaves(kind.model_validate(given_data).model_dump(mode="json"))
-    if path[-1] != LOOKS_BOTH_WAYS
+    if path[-1] not in ELSEWHERE
 ]
-FIELDS.append(pytest.param(RunConfig, WINDOWED, ("backbone", LOOKS_BOTH_WAYS), None, id=LOOKS_BOTH_WAYS))
+FIELDS.append(pytest.param(RunConfig, WINDOWED, ("backbone", "attention_window"), None, id="attention_window"))
+FIELDS.append(pytest.param(RunConfig, PACKED, ("train", "patches"), 8, id="patches"))
 
 
 @pytest.mark.parametrize(("kind", "given_data", "path", "value"), FIELDS)

@@ -85,6 +85,15 @@ def test_a_beginning_of_a_stop_string_is_shown_once_it_is_none(model: BltModel) 
     assert seen[5] == plain[5:8], "two bytes were held back until the third came"
 
 
+def test_of_stop_strings_that_end_together_all_is_left_out(model: BltModel) -> None:
+    plain = generate(model, [RAGGED[0]], GREEDY).texts[0]
+    longer, at = plain[9:13], plain.index(plain[9:13])
+    shorter = longer[-2:]
+    assert plain.index(shorter) == at + 2
+    for stop in ((longer, shorter), (shorter, longer)):
+        assert generate(model, [RAGGED[0]], replace(GREEDY, stop=stop)).texts == [plain[:at]]
+
+
 @pytest.mark.parametrize("draft", [None, 3])
 def test_an_end_of_sequence_ends_a_text_where_ids_of_no_byte_are_in_play(draft: int | None) -> None:
     model = blt(document_mask=False)

@@ -1,4 +1,4 @@
-"""The first losses of a tiny run per objective: a change of initialisation, noise, loss or optimiser shows.
+"""The first losses of a tiny run per objective and backbone: changed initialisation, noise, loss or optimiser shows.
 
     python tests/golden/golden_run.py
 
@@ -9,9 +9,8 @@ from pathlib import Path
 
 import torch
 
-from isobyte.backbone.flat import initialise
 from isobyte.config.run import RunConfig
-from isobyte.objective.network import build_network
+from isobyte.objective.network import build_network, initialise
 from isobyte.random import generator
 from isobyte.train.optim import build_optimizer
 from isobyte.train.parallel import Ranks
@@ -34,15 +33,22 @@ OBJECTIVES = {
     "eso-uncached": {"kind": "eso", "alpha0": 0.25, "cached": False},
     "digits-marginal": {"kind": "digits", "digits": 2, "merge": "cat"},
     "digits-joint": {"kind": "digits", "loss": "joint", "chunk": 0.5, "consistent": False},
+    "blt": {"kind": "ar"},
 }
+LOCAL = {"layers": 1, "width": 16, "heads": 2, "attention_window": 8}
+BLT = {
+    "kind": "blt", "encoder": LOCAL, "decoder": LOCAL, "latent": {"layers": 2, "width": 32, "heads": 4},
+    "hash_vocab": 50, "hash_sizes": [2, 3], "patching": {"kind": "space", "max_length": 6},
+}  # fmt: skip
 
 
 def golden_config(objective: str) -> RunConfig:
+    flat = {"layers": 2, "width": 32, "heads": 4, "kv_heads": 2, "tied": objective == "masked"}
     return RunConfig.model_validate(
         {
             "representation": {"kind": "bytes"},
             "objective": OBJECTIVES[objective],
-            "backbone": {"layers": 2, "width": 32, "heads": 4, "kv_heads": 2, "tied": objective == "masked"},
+            "backbone": BLT if objective == "blt" else flat,
             "data": {},
             "train": {"window": 24, "batch": 8, "steps": 12, "optimizer": {"lr": 0.02}, "micro_batch": 4, "seed": 5},
         }

@@ -12,10 +12,10 @@ def show(record: Record, to: Any) -> None:
     processor = record["device"] if record["device"].startswith("NVIDIA") else record["cpu"]
     to.print(_rates(record, f"generation, {record['model']}, greedy, {processor}, threads: {record['threads']}"))
     ceiling = record["ceiling"]
+    large, own, library = (f"{ceiling['bytes_per_second'][name] / 2**30:.1f}" for name in ("large", "own", "library"))
     to.print(
-        f"ceiling: weights read at {_gib(ceiling['bytes_per_second'])} GiB/s (the model's own matrices "
-        f"{_gib(ceiling['own_matrices'])}, large ones {_gib(ceiling['large_matrices'])}; "
-        f"last-level cache {ceiling['cache'] / 2**20:.0f} MiB)"
+        f"ceiling: a row times large matrices reads {large} GiB/s, times the model's own {own}, times large ones as "
+        f"torch lays them out {library}; last-level cache {ceiling['cache'] / 2**20:.0f} MiB"
     )
     growth = record["growth"]
     if growth is not None:
@@ -35,14 +35,15 @@ def show(record: Record, to: Any) -> None:
 
 
 def _rates(record: Record, title: str) -> Table:
-    columns = ("new bytes", "texts", "bytes/s", "bytes/s at the ceiling", "share", "MB read a byte", "as published",
-               "bytes per patch", "on the prompt", "prompt, s")  # fmt: skip
+    columns = ("new bytes", "texts", "bytes/s", "at the ceiling", "share", "of own", "of torch's", "MB read a byte",
+               "as published", "bytes per patch", "on the prompt", "prompt, s")  # fmt: skip
     table = _table(title, columns, left=0)
     for row in (*record["plain"], record["batch"]):
         lengths, read = row["bytes_per_patch"], row["bytes_read"]
         table.add_row(
             f"{row['new_bytes']:,}", str(row.get("texts", 1)), f"{row['bytes_per_second']:,.1f}",
-            f"{row['floor_bytes_per_second']:,.1f}", f"{row['share']:.1%}",
+            f"{row['ceiling']['large']:,.1f}",
+            *(f"{row['share'][name]:.0%}" for name in ("large", "own", "library")),
             f"{read['full']['all'] / 1e6:.2f}", f"{read['published'] / 1e6:.2f}",
             _number(lengths["output"]), _number(lengths["prompt"]), f"{row['seconds']['prompt']:.3f}",
         )  # fmt: skip
@@ -85,7 +86,3 @@ def _table(title: str, columns: tuple[str, ...], left: int) -> Table:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
-
-
-def _gib(rate: float) -> str:
-    return f"{rate / 2**30:.2f}"

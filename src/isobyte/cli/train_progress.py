@@ -40,6 +40,10 @@ class Progress:
             text = f"training the entropy model: step {record.get('step', 0):,}/{record.get('steps', 0):,}"
             self.bars.update(self.task, text=text)
             return
+        if record["phase"] == "patches":
+            text = f"finding patches: {record['bytes'] / 1e6:,.0f} of {record['of'] / 1e6:,.0f} MB"
+            self.bars.update(self.task, text=text)
+            return
         seconds, done, flops = record["step_seconds"], record["bytes"], record["flops"]
         seconds_before, done_before, flops_before = self.before or (0.0, 0, 0.0)
         spent = max(seconds - seconds_before, 1e-9)

@@ -1,12 +1,13 @@
 """How bytes are grouped into patches, and the models whose surprise decides it."""
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from isobyte.config.backbone_flat import FlatConfig
 from isobyte.config.base import Config
-from isobyte.config.train import TrainConfig
+from isobyte.config.train import TrainConfig, check_packing
 
 
 class FlatScorer(Config):
@@ -19,6 +20,12 @@ class FlatScorer(Config):
     """How it is trained; None where `path` names one, or where weights come with the model."""
     path: str | None = None
     """A folder of a finished run (bytes, objective `ar`, a flat backbone); nothing is trained."""
+
+    @model_validator(mode="after")
+    def _packs(self) -> Self:
+        if self.train is not None:
+            check_packing(self.train, patched=False)
+        return self
 
 
 class NgramScorer(Config):
@@ -81,7 +88,8 @@ class StaticPatching(_Rule):
 
     @property
     def mean_length(self) -> float:
-        return float(min(self.size, self.max_length or self.size))
+        longest = self.max_length or self.size
+        return self.size / math.ceil(self.size / longest)
 
 
 class BytePatching(Config):

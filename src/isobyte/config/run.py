@@ -9,7 +9,7 @@ from isobyte.config.base import Config
 from isobyte.config.data import DataConfig
 from isobyte.config.objective import DigitsConfig, Objective, SpanConfig
 from isobyte.config.representation import Representation
-from isobyte.config.train import EvaluateConfig, TrainConfig
+from isobyte.config.train import EvaluateConfig, TrainConfig, check_packing
 
 
 def check_design(representation: Representation, objective: Objective, *, tied: bool, patched: bool = False) -> None:
@@ -39,6 +39,7 @@ class RunConfig(Config):
     def _fit(self) -> Self:
         patched = isinstance(self.backbone, BltConfig)
         check_design(self.representation, self.objective, tied=self.backbone.tied, patched=patched)
+        check_packing(self.train, patched=patched)
         if isinstance(self.backbone, FlatConfig) and self.backbone.attention_window and self.objective.kind != "ar":
             raise ValueError(f"attention_window is for objective ar; {self.objective.kind} looks both ways")
         return self

@@ -38,10 +38,21 @@ class Wsd(Config):
 LrSchedule = Annotated[Cosine | Wsd, Field(discriminator="kind")]
 
 
+def check_packing(train: "TrainConfig", *, patched: bool) -> None:
+    """Raises ValueError for rows of patches and a network that makes none."""
+    if train.packing == "patches" and not patched:
+        raise ValueError("packing 'patches' packs what backbone blt groups; a flat network takes packing 'bytes'")
+
+
 class TrainConfig(Config):
     """Windows of `window` symbols, `batch` of them a step, in pieces of `micro_batch` where memory asks for it."""
 
     window: PositiveInt
+    """With packing `patches` the most bytes of a row."""
+    packing: Literal["bytes", "patches"] = "bytes"
+    """What windows have the same number of; `patches` is for a network of patches (arXiv 2412.09871, 4.3)."""
+    patches: PositiveInt | None = None
+    """With packing `patches`, patches that a row predicts: places of the latent transformer."""
     batch: PositiveInt
     steps: PositiveInt
     optimizer: AdamW
@@ -56,6 +67,16 @@ class TrainConfig(Config):
     def _micro_divides(self) -> Self:
         if self.micro_batch and self.batch % self.micro_batch:
             raise ValueError(f"batch {self.batch} is no multiple of micro_batch {self.micro_batch}")
+        return self
+
+    @model_validator(mode="after")
+    def _packs(self) -> Self:
+        if self.packing == "patches" and self.patches is None:
+            raise ValueError("packing 'patches' needs patches, how many a row has")
+        if self.packing == "bytes" and self.patches is not None:
+            raise ValueError("patches is for packing 'patches'; windows of bytes have as many as the text makes")
+        if self.patches is not None and self.patches > self.window:
+            raise ValueError(f"{self.patches} patches never fit in a window of {self.window} bytes; raise window")
         return self
 
 

@@ -103,10 +103,3 @@ def bytes_read(shape: BltConfig, work: Work, width: int) -> dict[str, float]:
     tables = shape.hash_functions * len(shape.hash_sizes)
     found |= {"held": width * held, "hashed": width * work.rows * tables * shape.encoder.width}
     return found | {"all": sum(found.values())}
-
-
-def plain_work(bytes_per_patch: float, place: float, texts: int = 1) -> Work:
-    """Of one byte of each text, decoded plainly and in step: a latent pass serves all texts that need one."""
-    latent = 1 - (1 - 1 / bytes_per_patch) ** texts
-    passes = {"entropy": 1.0, "encoder": 1.0, "latent": latent, "decoder": 1.0}
-    return Work(passes, texts, texts, place, place / bytes_per_patch)

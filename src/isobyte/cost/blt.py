@@ -27,13 +27,26 @@ def expected_patches(patching: Patching, window: int) -> Patches:
         longest = patching.max_length or patching.size
         full, rest = divmod(after_bos, patching.size)
         return Patches.of(1 + full * math.ceil(patching.size / longest) + rest // longest)
+    return Patches.of(1 + min(after_bos, after_bos / expected_length(patching)))
+
+
+def expected_row(patching: Patching, patches: int, most: int) -> tuple[int, Patches]:
+    """Bytes of a row that predicts `patches` whole patches, `most` bytes at most, and the patches that it shows: BOS
+    and all but the last. A row that is cut has fewer."""
+    mean = expected_length(patching)
+    length = min(most, max(1, round(patches * mean)))
+    return length, Patches.of(min(patches, length / mean))
+
+
+def expected_length(patching: Patching) -> float:
+    """Bytes per patch. Raises UserError where nothing says how long patches will be."""
     if patching.mean_length is None:
         raise UserError(
             "a threshold alone does not say how long patches are",
             where="patching",
             how="add mean_length, the bytes per patch to expect",
         )
-    return Patches.of(1 + min(after_bos, after_bos / patching.mean_length))
+    return patching.mean_length
 
 
 def blt_flops(shape: BltConfig, *, vocab: int, window: int, patches: Patches | None = None) -> Flops:

@@ -7,7 +7,7 @@ from isobyte.config.run import RunConfig
 from isobyte.cost.conventions import CONVENTIONS
 from isobyte.cost.flops import Flops
 from isobyte.cost.memory import Memory, network_memory
-from isobyte.cost.network import Patches, expected_patches, network_flops, network_parameters
+from isobyte.cost.network import Patches, expected_patches, expected_row, network_flops, network_parameters
 from isobyte.cost.parameters import Parameters
 
 
@@ -18,19 +18,14 @@ class Cost:
     parameters: Parameters
     flops: Flops
     window: int
+    """Symbols; of rows of patches as many as are to be expected."""
     batch: int
     patches: Patches | None
     """Of a window, where the backbone makes any."""
+    bytes_per_patch: float | None
     memory: Memory
     conventions: dict[str, float]
     """Training FLOPs per symbol by rule."""
-
-    @property
-    def bytes_per_patch(self) -> float | None:
-        """Of a window's bytes; BOS, a patch of its own, is none."""
-        if self.patches is None:
-            return None
-        return (self.window - 1) / max(1.0, self.patches.count - 1)
 
     @property
     def per_step(self) -> float:
@@ -41,26 +36,46 @@ class Cost:
         return self.flops.training / self.window
 
 
-def run_cost(config: RunConfig, *, vocab: int | None = None, patches: Patches | None = None) -> Cost:
+def run_cost(
+    config: RunConfig, *, vocab: int | None = None, patches: Patches | None = None, window: int | None = None
+) -> Cost:
     """Cost of a run; `vocab` is the representation's measured alphabet where the config leaves it open, `patches` those
-    of its windows where they are known."""
+    of its windows where they are known, with rows of patches beside the symbols that a row has: `window`."""
     vocab = vocab or config.representation.vocab_size
     assert vocab is not None
     backbone, objective, train = config.backbone, config.objective, config.train
-    if patches is None and isinstance(backbone, BltConfig):
-        patches = expected_patches(backbone.patching, train.window)
+    if window is None or patches is None:
+        window, patches = _expected(config, patches)
     parameters = network_parameters(backbone, objective, vocab=vocab)
     rows = train.micro_batch or train.batch
     return Cost(
         parameters=parameters,
-        flops=network_flops(backbone, objective, vocab=vocab, window=train.window, patches=patches),
-        window=train.window,
+        flops=network_flops(backbone, objective, vocab=vocab, window=window, patches=patches),
+        window=window,
         batch=train.batch,
         patches=patches,
+        bytes_per_patch=None if patches is None else bytes_per_patch(train.packing, window, patches.count),
         memory=network_memory(
             backbone, parameters, vocab=vocab, window=train.window, micro_batch=rows, patches=patches
         ),
-        conventions={
-            name: rule(backbone, objective, vocab, train.window, patches) for name, rule in CONVENTIONS.items()
-        },
+        conventions={name: rule(backbone, objective, vocab, window, patches) for name, rule in CONVENTIONS.items()},
     )
+
+
+def _expected(config: RunConfig, patches: Patches | None) -> tuple[int, Patches | None]:
+    """Symbols of a window, and its patches."""
+    backbone, train = config.backbone, config.train
+    if not isinstance(backbone, BltConfig):
+        return train.window, None
+    if train.patches is not None:
+        length, expected = expected_row(backbone.patching, train.patches, train.window)
+        return length, patches or expected
+    return train.window, patches or expected_patches(backbone.patching, train.window)
+
+
+def bytes_per_patch(packing: str, symbols: float, patches: float, windows: int = 1) -> float:
+    """Of windows with `symbols` bytes to predict and `patches` latents in all. A row of patches predicts as many whole
+    ones; a window of bytes shows one byte less than it predicts, and BOS, a patch of its own, is no byte."""
+    if packing == "patches":
+        return symbols / patches
+    return (symbols - windows) / max(1, patches - windows)

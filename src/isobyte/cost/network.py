@@ -2,11 +2,11 @@
 
 from isobyte.config.backbone import Backbone, FlatConfig
 from isobyte.config.objective import Objective
-from isobyte.cost.blt import blt_flops, blt_parameters, expected_patches
+from isobyte.cost.blt import blt_flops, blt_parameters, expected_patches, expected_row
 from isobyte.cost.flops import Flops, Patches, flat_flops
 from isobyte.cost.parameters import Parameters, flat_parameters
 
-__all__ = ["Patches", "expected_patches", "network_flops", "network_parameters"]
+__all__ = ["Patches", "expected_patches", "expected_row", "network_flops", "network_parameters"]
 
 
 def network_flops(

@@ -29,6 +29,9 @@ STRETCH = 128
 """Last bytes of a text whose own rate is told."""
 SHORT = 256
 """Texts up to this length are generated several times, and the median counts."""
+CEILINGS = ("large", "own", "library")
+"""Rates at which weights are read, times one row: large matrices and the model's own, by the faster of our layout and
+the library's (`torch.nn.functional.linear`); and large ones by the library alone."""
 Report = Callable[[str], None]
 
 
@@ -87,10 +90,10 @@ def bench_sample(
     drafts = [bench.drafts(middle, k, refresh) for k in plan.drafts for refresh in plan.refresh]
     peer = bench.peer(plain) if plan.peer_bytes else None
     rates.append(bench.ceiling())
-    ceiling = {**max(rates, key=lambda each: each["bytes_per_second"]), "rounds": rates}
+    ceiling = {name: max(each[name] for each in rates) for name in CEILINGS}
     for row in (*plain, batch, *drafts):
-        row["floor_bytes_per_second"] = ceiling["bytes_per_second"] / row["bytes_read"]["full"]["all"]
-        row["share"] = row["bytes_per_second"] / row["floor_bytes_per_second"]
+        row["ceiling"] = {name: rate / row["bytes_read"]["full"]["all"] for name, rate in ceiling.items()}
+        row["share"] = {name: row["bytes_per_second"] / most for name, most in row["ceiling"].items()}
     one = next(row for row in plain if row["new_bytes"] == middle)
     batch["over_one"] = batch["bytes_per_second"] / one["bytes_per_second"]
     for row in drafts:
@@ -103,7 +106,7 @@ def bench_sample(
         "random_weights": model.random,
         "threshold": bench.threshold(),
         "prompt_bytes": plan.prompt_bytes,
-        "ceiling": ceiling,
+        "ceiling": {"bytes_per_second": ceiling, "rounds": rates, "cache": _cache_bytes()},
         "plain": plain,
         "growth": _growth(plain, middle),
         "batch": batch,
@@ -160,7 +163,7 @@ class _Bench:
         done, _, row = self.timed(Settings(length, temperature=0, draft=k, refresh=refresh))
         (rounds,), passes = done.rounds, done.output.passes
         row |= {"draft": k, "refresh": refresh, "bytes_per_round": (length - 1) / max(1, rounds)}
-        row["passes_per_round"] = {name: passes[name] / max(1, rounds) for name in ("entropy", "latent")}
+        row["passes_per_round"] = {name: passes.get(name, 0) / max(1, rounds) for name in ("entropy", "latent")}
         row["identical"] = done.ids[0] == self.plain_ids[length]
         self.report(
             f"drafts of {k}, refresh {refresh}: {row['bytes_per_second']:.4g} bytes/s, "
@@ -202,38 +205,36 @@ class _Bench:
         self.report(f"transformers, {length} bytes, estimated: {length / seconds:.4g} bytes/s")
         return {"new_bytes": length, "seconds": seconds, "bytes_per_second": length / seconds, "measured": False}
 
-    def ceiling(self) -> dict[str, Any]:
-        """Bytes of weights read per second in products with one row: by this model's own matrices, and by large ones."""
+    def ceiling(self) -> dict[str, float]:
+        """Bytes of weights per second, by `CEILINGS`, from more memory than caches hold."""
         tables = ("embedding.weight", "hashes.weight")
         own = [w.detach() for n, w in self.model.named_parameters() if w.ndim == 2 and not n.endswith(tables)]
-        cache = _cache_bytes()
-        least = max(1 << 28, 4 * cache)
-        large = torch.randn(4096, 4096, dtype=own[0].dtype, device=own[0].device)
-        rates = {"own_matrices": _rate(_copies(own, least)), "large_matrices": _rate(_copies([large], least))}
-        self.report("; ".join(f"{name.replace('_', ' ')}: {rate / 2**30:.3g} GiB/s" for name, rate in rates.items()))
-        return {"bytes_per_second": max(rates.values()), **rates, "read": least, "cache": cache}
-
-
-def _copies(weights: Sequence[Tensor], least: int) -> list[Tensor]:
-    """As many of the same as have `least` bytes."""
-    count = -(-least // sum(w.nbytes for w in weights))
-    return [w.clone() for _ in range(count) for w in weights]
+        large = [torch.randn(4096, 4096, dtype=own[0].dtype, device=own[0].device)]
+        by_library, ours = _rates(large)
+        rates = {"large": max(by_library, ours), "own": max(_rates(own)), "library": by_library}
+        self.report("weights, GiB/s: " + ", ".join(f"{name} {rate / 2**30:.3g}" for name, rate in rates.items()))
+        return rates
 
 
 @torch.inference_mode()
-def _rate(weights: Sequence[Tensor], rounds: int = 3) -> float:
-    """Bytes per second, the best of some rounds over all weights [out, in] in order, times one row: laid out as for
-    decoding, or left to the library."""
-    like = weights[0]
+def _rates(weights: Sequence[Tensor], rounds: int = 3) -> tuple[float, float]:
+    """Bytes per second of products of one row with [out, in] weights in order, the best of some rounds: by the
+    library, and laid out as for decoding."""
+    least = max(1 << 28, 4 * _cache_bytes())
+    count = -(-least // sum(w.nbytes for w in weights))
+    like, copies = weights[0], [w.clone() for _ in range(count) for w in weights]
     rows = {n: torch.randn(1, n, dtype=like.dtype, device=like.device) for n in {w.shape[1] for w in weights}}
-    total, best = sum(w.nbytes for w in weights), 0.0
-    for calls in ([functools.partial(F.linear, weight=w) for w in weights], [Product(w) for w in weights]):
+
+    def best(calls: Sequence[Callable[[Tensor], Tensor]]) -> float:
+        taken = []
         for _ in range(rounds):
             begun = time.perf_counter()
-            found = [call(rows[w.shape[1]]) for call, w in zip(calls, weights, strict=True)]
+            found = [call(rows[w.shape[1]]) for call, w in zip(calls, copies, strict=True)]
             float(found[-1].sum())  # waits for a GPU
-            best = max(best, total / (time.perf_counter() - begun))
-    return best
+            taken.append(time.perf_counter() - begun)
+        return sum(w.nbytes for w in copies) / min(taken)
+
+    return best([functools.partial(F.linear, weight=w) for w in copies]), best([Product(w) for w in copies])
 
 
 def _cache_bytes() -> int:

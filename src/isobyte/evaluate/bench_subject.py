@@ -150,7 +150,8 @@ class Theirs:
         config, self.notes = write_config(model.shape, threshold, positions)
         self.version = transformers.__version__
         device = model.head.weight.device
-        self.model: Any = transformers.BltForCausalLM(transformers.BltConfig.from_dict(config)).eval().to(device)
+        made: Any = transformers.BltForCausalLM(transformers.BltConfig.from_dict(config))
+        self.model: Any = made.eval().to(device)
         self.model.load_state_dict(write_weights(model.state_dict(), weights_of(model.shape)), strict=True)
 
     @torch.inference_mode()

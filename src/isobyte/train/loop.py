@@ -1,6 +1,5 @@
 """Train one run in its folder, from wherever it stands to its result."""
 
-import functools
 import math
 import time
 from collections.abc import Callable
@@ -10,10 +9,7 @@ from typing import Any
 
 from isobyte.backbone.blt.model import BltModel
 from isobyte.config.run import RunConfig
-from isobyte.cost.flops import Patches
-from isobyte.cost.network import network_flops
 from isobyte.data.prepared import Prepared
-from isobyte.data.window import TrainWindows
 from isobyte.errors import UserError
 from isobyte.objective.network import Model, build_network, initialise
 from isobyte.representation import save
@@ -21,6 +17,7 @@ from isobyte.train.checkpoint import load_latest, save_checkpoint, save_weights
 from isobyte.train.folder import RunFolder
 from isobyte.train.interrupt import stop_between_steps
 from isobyte.train.optim import build_optimizer
+from isobyte.train.packing import Meter, part_of, training_windows
 from isobyte.train.parallel import Ranks
 from isobyte.train.patcher import fit_patcher
 from isobyte.train.result import result_record
@@ -108,18 +105,11 @@ def _run_steps(
     compile_blocks(model, runtime)
     device = model.device
     autocast = plan.precision == "bf16" or (plan.precision == "auto" and device.type == "cuda")
-    windows = TrainWindows(prepared.stream("train"), plan.window, plan.seed)
-    lengths = prepared.representation.byte_lengths()
+    windows = training_windows(config, prepared, model, report)
+    meter = Meter(config, prepared.representation.byte_lengths())
     rows = ranks.rows(plan.batch)
     saved = started = time.monotonic()
     wall_before = totals.wall_seconds
-
-    @functools.lru_cache(maxsize=1024)
-    def flops(length: int, patches: int, pairs: int) -> float:
-        grouped = Patches(patches / plan.batch, pairs / plan.batch) if patches else None
-        backbone, objective = config.backbone, config.objective
-        cost = network_flops(backbone, objective, vocab=model.vocab, window=length, patches=grouped)
-        return cost.training * plan.batch
 
     def checkpoint(step: int) -> None:
         if ranks.rank == 0:
@@ -129,13 +119,15 @@ def _run_steps(
         for step in range(first, plan.steps):
             batch = windows.batch(step * plan.batch, plan.batch)
             clock = time.perf_counter()
-            outcome = train_step(config, model, model, optimizer, batch[rows.start : rows.stop], step, ranks, autocast)
+            mine = part_of(batch, rows.start, rows.stop)
+            outcome = train_step(config, model, model, optimizer, mine, step, ranks, autocast)
             totals.step_seconds += time.perf_counter() - clock
-            totals.flops += flops(outcome.length, outcome.patches, outcome.patch_pairs)
-            totals.symbols += plan.batch * outcome.length
+            used = meter.used(batch, outcome)
+            totals.flops += used.flops
+            totals.symbols += used.symbols
             totals.windows += plan.batch
             totals.patches += outcome.patches
-            totals.bytes += int(lengths[batch[:, : outcome.length]].sum())
+            totals.bytes += used.bytes
             totals.wall_seconds = wall_before + time.monotonic() - started
             now = step + 1
             if now % runtime.log_every == 0 or now == plan.steps:

@@ -99,7 +99,7 @@ def scorer_run(
         evaluate=config.evaluate.model_copy(update={"estimator": None}),
     )
     name = own.content_hash()
-    with _alone(prepared, name):
+    with alone(prepared, name):
         path = _folder(prepared) / name
         # every rank comes here, and the first trains alone: the scorer is small
         train(own, prepared, path, runtime=runtime, report=lambda record: report({**record, "phase": "scorer"}))
@@ -174,7 +174,7 @@ def _count(patcher: Patcher, prepared: Prepared) -> None:
     assert not isinstance(scorer, FlatScorer)
     name = f"ngram-{scorer.content_hash()}"
     path = _folder(prepared) / f"{name}.safetensors"
-    with _alone(prepared, name):
+    with alone(prepared, name):
         if not path.exists():
             fit_ngram(patcher.scorer, stream.read, min(scorer.train_bytes, len(stream)))
             write_atomic(path, save({"entropy": patcher.scorer.entropy.cpu()}))
@@ -190,7 +190,7 @@ def _set_threshold(patcher: Patcher, config: RunConfig, prepared: Prepared) -> N
     told = {"rule": rule.model_dump(mode="json"), "patcher": patcher_hash(patcher), "window": window}
     name = f"threshold-{hashlib.sha256(canonical_json(told).encode()).hexdigest()[:16]}"
     path = _folder(prepared) / f"{name}.json"
-    with _alone(prepared, name):
+    with alone(prepared, name):
         if not path.exists():
             calibrate(patcher, training_ids(prepared.stream("train"), window, CALIBRATION_WINDOWS))
             write_json(path, {**told, "threshold": float(open_)})
@@ -202,8 +202,8 @@ def _folder(prepared: Prepared) -> Path:
 
 
 @contextmanager
-def _alone(prepared: Prepared, name: str) -> Iterator[None]:
-    """Processes that want the same take turns; the second finds the work done."""
+def alone(prepared: Prepared, name: str) -> Iterator[None]:
+    """Processes that want the same of a prepared folder take turns; the second finds the work done."""
     import fcntl
 
     _folder(prepared).mkdir(exist_ok=True)

@@ -3,7 +3,8 @@
 from typing import Any
 
 from isobyte.config.run import RunConfig
-from isobyte.cost.design import run_cost
+from isobyte.cost.design import bytes_per_patch, run_cost
+from isobyte.cost.flops import Patches
 from isobyte.data.prepared import Prepared
 from isobyte.train.score import Scored
 
@@ -18,7 +19,7 @@ def result_record(
     evaluate_seconds: float,
 ) -> dict[str, Any]:
     """result.json: the likelihood, parameters, compute as achieved under every convention, data in bytes, times."""
-    cost = run_cost(config, vocab=vocab)
+    cost = run_cost(config, vocab=vocab, **_seen(totals))
     stream = prepared.stream("train")
     return {
         "hash": config.content_hash(),
@@ -37,7 +38,7 @@ def result_record(
         "symbols": totals["symbols"],
         "data_bytes": totals["bytes"],
         "bytes_per_symbol": totals["bytes"] / totals["symbols"],
-        "bytes_per_patch": _bytes_per_patch(totals),
+        "bytes_per_patch": _bytes_per_patch(config, totals),
         "epochs": totals["bytes"] / stream.n_bytes,
         "step_seconds": totals["step_seconds"],
         "wall_seconds": totals["wall_seconds"] + evaluate_seconds,
@@ -46,8 +47,16 @@ def result_record(
     }
 
 
-def _bytes_per_patch(totals: dict[str, Any]) -> float | None:
-    """Of a network of patches, as trained; what stands for the beginning of a window is no byte, its patch none."""
+def _seen(totals: dict[str, Any]) -> dict[str, Any]:
+    """The mean window, where it has patches: nothing need be expected of what has been seen."""
+    if not totals["patches"]:
+        return {}
+    windows = totals["windows"]
+    return {"window": round(totals["symbols"] / windows), "patches": Patches.of(totals["patches"] / windows)}
+
+
+def _bytes_per_patch(config: RunConfig, totals: dict[str, Any]) -> float | None:
+    """Of a network of patches, as trained."""
     if not totals["patches"]:
         return None
-    return (totals["symbols"] - totals["windows"]) / max(1, totals["patches"] - totals["windows"])
+    return bytes_per_patch(config.train.packing, totals["symbols"], totals["patches"], totals["windows"])

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from isobyte.backbone.mask import Patched
 from isobyte.config.run import RunConfig
+from isobyte.data.patch_window import PatchRows
+from isobyte.objective.ar import padded_question
 from isobyte.objective.base import Network, Question, cost_sum
 from isobyte.objective.draw import Draw
 from isobyte.objective.network import Model
@@ -35,7 +37,8 @@ def denormals_flushed() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class StepResult:
-    """Cost per symbol in nats (a training loss, not a likelihood), gradient norm, rate and symbols per window.
+    """Cost per symbol in nats (a training loss, not a likelihood), gradient norm, rate and symbols of this rank's
+    longest window.
 
     Of a network of patches also how many latents the batch had, and how many pairs of them see each other.
     """
@@ -54,7 +57,7 @@ def train_step(
     model: Model,
     network: Network,
     optimizer: torch.optim.Optimizer,
-    batch: np.ndarray,
+    batch: np.ndarray | PatchRows,
     step: int,
     ranks: Ranks,
     autocast: bool = False,
@@ -63,18 +66,18 @@ def train_step(
 
     `batch` [rows, T] holds this rank's rows of step `step`'s global batch.
     """
-    train, objective = config.train, config.objective
+    train = config.train
     rows = ranks.rows(train.batch)
     micro = min(train.micro_batch or len(rows), len(rows))
-    length = window_length(objective, train.window, seed=train.seed, step=step)
-    count = train.batch * length
     device = model.device
+    length, count = _size(config, batch, step, ranks, device)
     total = torch.zeros((), device=device)
     grouped = torch.zeros(2, dtype=torch.long, device=device)
     for start in range(0, len(rows), micro):
-        x_BT = torch.from_numpy(batch[start : start + micro, :length]).to(device, non_blocking=True)
-        piece = slice(rows[0] + start, rows[0] + start + len(x_BT))
-        for question in training_questions(objective, x_BT, model, Draw(train.seed, step, piece, train.batch)):
+        stop = min(start + micro, len(rows))
+        draw = Draw(train.seed, step, slice(rows[0] + start, rows[0] + stop), train.batch)
+        part = batch.part(start, stop) if isinstance(batch, PatchRows) else batch[start:stop, :length]
+        for question in _questions(config, part, model, draw):
             with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
                 loss = cost_sum(network, question) / count
             loss.backward()
@@ -92,6 +95,27 @@ def train_step(
     optimizer.step()
     optimizer.zero_grad(set_to_none=False)
     return StepResult(total, norm, lr, length, *grouped.tolist())
+
+
+def _size(
+    config: RunConfig, batch: np.ndarray | PatchRows, step: int, ranks: Ranks, device: torch.device
+) -> tuple[int, int | Tensor]:
+    """Symbols of this rank's longest window, and all that the global batch is to predict."""
+    train = config.train
+    if isinstance(batch, PatchRows):
+        return batch.x_NT.shape[1], ranks.sum(torch.tensor(batch.length_N.sum(), device=device))
+    length = window_length(config.objective, train.window, seed=train.seed, step=step)
+    return length, train.batch * length
+
+
+def _questions(config: RunConfig, batch: np.ndarray | PatchRows, model: Model, draw: Draw) -> list[Question]:
+    device = model.device
+    if isinstance(batch, PatchRows):
+        rows = (torch.from_numpy(value) for value in (batch.x_NT, batch.length_N, batch.starts))
+        x_BT, length_B, starts = (value.to(device, non_blocking=True) for value in rows)
+        return [padded_question(x_BT, length_B, starts, model.vocab)]
+    x_BT = torch.from_numpy(batch).to(device, non_blocking=True)
+    return training_questions(config.objective, x_BT, model, draw)
 
 
 def _patches(question: Question) -> Tensor:

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from isobyte.backbone.byte_ids import EOS
 from isobyte.config.backbone_blt import BltConfig
 
 PRIMES = (
@@ -59,6 +60,13 @@ class HashEmbedding(nn.Module):
 def grams(ids_BT: Tensor, reach: int) -> Tensor:
     """[B, T, reach]: the ids up to each position, oldest first, 0 before the start."""
     return F.pad(ids_BT, (reach - 1, 0)).unfold(1, reach, 1)
+
+
+def within_document(grams_BSN: Tensor) -> Tensor:
+    """With 0 for what lies before the end of an earlier document, that end included."""
+    ended = grams_BSN == EOS
+    ended[..., -1] = False
+    return grams_BSN * (ended.flip(-1).cumsum(-1).flip(-1) == 0)
 
 
 def _powers(prime: int, size: int, reach: int, newest_first: bool) -> list[int]:

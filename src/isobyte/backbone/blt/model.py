@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from isobyte.backbone.attention import ATTENTION, Attention, explicit
 from isobyte.backbone.blt.cross import CrossAttention, Crosses, pool_max
-from isobyte.backbone.blt.hashing import HashEmbedding, grams
+from isobyte.backbone.blt.hashing import HashEmbedding, grams, within_document
 from isobyte.backbone.blt.patches import Patches
 from isobyte.backbone.byte_ids import COUNT, OFFSET, documents_of, ids_of
 from isobyte.backbone.layers import Block, Blocks, Positions, RMSNorm, Rotations, rotation
@@ -52,17 +52,23 @@ class Encoder(nn.Module):
         heads = shape.encoder_cross_heads
         self.cross = Crosses(_cross(shape, local, heads, attention) for _ in range(self.pools))
 
-    def embed(self, ids_BS: Tensor, grams_BSN: Tensor | None, position_BS: Tensor) -> Tensor:
-        """[B, S, E]: bytes and, where there are tables, the n-grams that end in them."""
+    def embed(
+        self, ids_BS: Tensor, grams_BSN: Tensor | None, position_BS: Tensor, *, documents: bool = False
+    ) -> Tensor:
+        """[B, S, E]: bytes and, where there are tables, the n-grams that end in them; with several `documents` in the
+        text, none that reaches back into an earlier one."""
         e_BSE = self.embedding(ids_BS)
         if self.hashes is None or grams_BSN is None:
             return e_BSE
+        if documents:
+            grams_BSN = within_document(grams_BSN)
         return (e_BSE + self.hashes(grams_BSN, position_BS)) * self.hashes.scale
 
     def forward(self, ids_BT: Tensor, patches: Patches, documents_BT: Tensor | None) -> tuple[Tensor, Tensor]:
         """Hidden states [B, T, E] and patches [B, M, k E]."""
         places = torch.arange(ids_BT.shape[1], device=ids_BT.device).expand_as(ids_BT)
-        h_BTE = self.embed(ids_BT, grams(ids_BT, self.hashes.reach) if self.hashes else None, places)
+        found = grams(ids_BT, self.hashes.reach) if self.hashes else None
+        h_BTE = self.embed(ids_BT, found, places, documents=documents_BT is not None)
         mask, rotations = self.stack.mask(documents_BT), self.stack.rotations(ids_BT.shape[1], ids_BT.device)
         pooled = None
         for layer, block in enumerate(self.stack.blocks):

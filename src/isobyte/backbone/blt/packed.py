@@ -29,10 +29,42 @@ class Reader:
 
     def __call__(self, x_ND: Tensor, kv_N2KD: Tensor) -> Tensor:
         """Rows [N, D] read the k keys and values [N, 2, k, D] of one patch each."""
-        q = self.query(normed(x_ND, self.eps)).unflatten(-1, (self.heads, -1))
-        k, v = kv_N2KD.unflatten(-1, (self.heads, -1)).unbind(1)
-        weights_NKH = (q[:, None] * k).sum(-1).softmax(1)
-        return self.out((weights_NKH[..., None] * v).sum(1).flatten(1)).add_(x_ND, alpha=self.residual)
+        rows, width = x_ND.shape
+        q = self.query(normed(x_ND, self.eps)).view(rows, 1, self.heads, -1)
+        k, v = kv_N2KD.view(rows, 2, -1, self.heads, width // self.heads).unbind(1)
+        weights_NKH1 = (q * k).sum(-1, keepdim=True).softmax(1)
+        return self.out((weights_NKH1 * v).sum(1).view(rows, width)).add_(x_ND, alpha=self.residual)
+
+
+@dataclass(frozen=True)
+class Pooler:
+    """One layer of the encoder's cross-attention, for one patch."""
+
+    query: Product
+    key_value: Product
+    out: Product
+    heads: int
+    residual: float
+    eps: float
+
+    @classmethod
+    def of(cls, cross: CrossAttention) -> "Pooler":
+        scale = (cross.query.weight.shape[0] // cross.heads) ** -0.5
+        return cls(
+            Product(cross.query.weight * cross.query_norm.weight * scale),
+            Product(cross.key_value.weight * cross.held_norm.weight),
+            Product(cross.out.weight),
+            cross.heads,
+            cross.residual,
+            cross.held_norm.eps,
+        )
+
+    def __call__(self, x_KD: Tensor, h_LE: Tensor) -> Tensor:
+        """The k vectors [k, D] of a patch read its bytes [L, E]."""
+        q = self.query(normed(x_KD, self.eps)).view(len(x_KD), self.heads, -1).transpose(0, 1)
+        k, v = self.key_value(normed(h_LE, self.eps)).view(len(h_LE), 2, self.heads, -1).permute(1, 2, 0, 3)
+        mixed = torch.bmm(torch.bmm(q, k.transpose(1, 2)).softmax(-1), v)
+        return self.out(mixed.transpose(0, 1).reshape(x_KD.shape)).add_(x_KD, alpha=self.residual)
 
 
 class Packed:
@@ -45,14 +77,30 @@ class Packed:
         self.latent = [FewRows(block, shape.latent) for block in model.latent.stack.blocks]
         self.decoder = [FewRows(block, shape.decoder) for block in model.decoder.stack.blocks]
         scorer = model.patcher.scorer
-        self.scorer = [FewRows(b, scorer.shape) for b in scorer.blocks] if isinstance(scorer, FlatModel) else []
+        self.scorer: list[FewRows] = []
+        if isinstance(scorer, FlatModel):
+            self.scorer = [FewRows(block, scorer.shape) for block in scorer.blocks]
+            head = scorer.embedding.weight[: scorer.vocab] if scorer.head is None else scorer.head.weight
+            self.scorer_head = Product(head * scorer.norm.weight)
+        self.pool = Product(model.encoder.pool.weight)
+        self.poolers = [Pooler.of(cross) for cross in model.encoder.cross]
+        enter = model.latent.enter
+        self.enter = Product(enter.weight) if isinstance(enter, torch.nn.Linear) else None
+        self.vectors = Product(model.decoder.enter.weight)
         self.readers = [Reader.of(cross) for cross in model.decoder.cross]
         gained = [cross.key_value.weight * cross.held_norm.weight for cross in model.decoder.cross]
         self.held = Product(torch.cat(gained))
 
+    def pooled(self, layers: list[Tensor]) -> Tensor:
+        """The k vectors [1, k, E] of one patch by its bytes' states [L, E] after each layer that pools."""
+        x_KE = self.pool(layers[0].amax(0, keepdim=True)).view(self.model.encoder.latents, -1)
+        for pooler, h_LE in zip(self.poolers, layers, strict=True):
+            x_KE = pooler(x_KE, h_LE)
+        return x_KE[None]
+
     def latent_kv(self, latents_PG: Tensor) -> Tensor:
         """Keys and values of every cross layer of the decoder: [P, layers, 2, k, D]."""
         decoder = self.model.decoder
-        vectors = decoder.latent_vectors(latents_PG)
-        found = self.held(normed(vectors.flatten(0, 1), decoder.cross[0].held_norm.eps))
+        vectors = self.vectors(latents_PG).view(len(latents_PG) * decoder.latents, -1)
+        found = self.held(normed(vectors, decoder.cross[0].held_norm.eps))
         return found.view(len(latents_PG), decoder.latents, len(self.readers), 2, -1).permute(0, 2, 3, 1, 4)

@@ -45,21 +45,25 @@ class Ring:
         self.size = window + slack if window is not None and self.endless else capacity + slack
         self.window = window if window is not None else self.size + 1
         self.slack = slack if self.endless else self.size
-        width = 2 * shape.n_kv_heads * shape.head_dim
-        self.kv = like.new_zeros(shape.layers, batch * self.size, width)
-        self.rows_B = torch.arange(batch, device=like.device)[:, None] * self.size
+        heads = shape.n_kv_heads
+        self.kv = like.new_zeros(shape.layers, batch, 2 * heads, self.size, shape.head_dim)
+        self.keys, self.values = self.kv[:, :, :heads].unbind(), self.kv[:, :, heads:].unbind()
+        """Of each layer [B, H_kv, R, d]."""
         self.slots_R = torch.arange(self.size, device=like.device)
+        lines = torch.arange(batch * 2 * heads, device=like.device) * self.size
+        self.lines_B1H = lines.view(batch, 1, 2 * heads)
+        """Where the slots of each row and head begin, among the B 2 H_kv R vectors of a layer."""
 
     def attention(self, fed: Fed) -> list[Attend]:
         """One attention per layer, which keeps the new keys and values."""
         if not self.endless and fed.last >= self.size:
             raise UserError(f"{fed.last + 1} bytes, room for {self.size}", where="cache", how="ask for a longer one")
+        vectors_BSH = self.lines_B1H + (fed.places_BS % self.size)[:, :, None]
         if fed.first:
-            return [self._first(layer, fed) for layer in range(self.shape.layers)]
-        slots_N = (self.rows_B + fed.places_BS % self.size).flatten()
+            return [self._first(layer, fed, vectors_BSH.flatten(0, 1)) for layer in range(self.shape.layers)]
         used = min(fed.last + 1, self.size)
-        mask = self._mask(fed, used)
-        return [self._next(layer, slots_N, used, mask) for layer in range(self.shape.layers)]
+        mask, vectors_N = self._mask(fed, used), vectors_BSH.flatten()
+        return [self._next(layer, vectors_N, used, mask) for layer in range(self.shape.layers)]
 
     def _mask(self, fed: Fed, used: int) -> Tensor | None:
         """[B, 1, S, used]: 0 where seen, -inf where not; None where all is seen."""
@@ -75,36 +79,32 @@ class Ring:
         seen = (held <= asked) & (held >= earliest.clamp(min=0))
         return torch.where(seen, 0.0, float("-inf")).to(self.kv.dtype)
 
-    def _next(self, layer: int, slots_N: Tensor, used: int, mask: Tensor | None) -> Attend:
-        ring, heads = self.kv[layer], self.shape.n_kv_heads
-        view = ring.view(self.batch, self.size, 2, heads, -1)[:, :used].permute(2, 0, 3, 1, 4)
+    def _next(self, layer: int, vectors_N: Tensor, used: int, mask: Tensor | None) -> Attend:
+        held, k, v = self.kv[layer].view(-1, self.shape.head_dim), self.keys[layer], self.values[layer]
+        if used < self.size:
+            k, v = k[:, :, :used], v[:, :, :used]
+        batch = self.batch
 
         def attend(q: Tensor, kv: Tensor) -> Tensor:
-            ring.index_copy_(0, slots_N, kv.flatten(1))
-            q = q.unflatten(0, (self.batch, -1)).transpose(1, 2)
-            mixed = F.scaled_dot_product_attention(q, view[0], view[1], attn_mask=mask, enable_gqa=self._grouped)
-            return mixed.transpose(1, 2).flatten(2).flatten(0, 1)
+            rows, heads, head_dim = q.shape
+            held.index_copy_(0, vectors_N, kv.reshape(-1, head_dim))
+            return attended(q.view(batch, -1, heads, head_dim).transpose(1, 2), k, v, mask).reshape(rows, -1)
 
         return attend
 
-    def _first(self, layer: int, fed: Fed) -> Attend:
+    def _first(self, layer: int, fed: Fed, vectors_NH: Tensor) -> Attend:
         """Whole texts: the new keys see each other alone, and the last of each row are kept."""
         batch, length = fed.places_BS.shape
-        ring, heads = self.kv[layer], self.shape.n_kv_heads
-        ends = torch.tensor(fed.counts or [length] * batch, device=ring.device)[:, None]
+        held, heads = self.kv[layer].view(-1, self.shape.head_dim), self.shape.n_kv_heads
+        ends = torch.tensor(fed.counts or [length] * batch, device=held.device)[:, None]
         keep = ((fed.places_BS < ends) & (fed.places_BS >= ends - self.size)).flatten().nonzero()[:, 0]
-        slots = (self.rows_B + fed.places_BS % self.size).flatten()[keep]
-        mask = self._first_mask(fed)
+        vectors, mask = vectors_NH[keep].flatten(), self._first_mask(fed)
 
         def attend(q: Tensor, kv: Tensor) -> Tensor:
-            ring.index_copy_(0, slots, kv[keep].flatten(1))
-            q = q.unflatten(0, (batch, -1)).transpose(1, 2)
+            held.index_copy_(0, vectors, kv[keep].flatten(0, 1))
             k, v = kv.unflatten(0, (batch, -1)).transpose(1, 2).split(heads, 1)
-            whole = mask is None
-            mixed = F.scaled_dot_product_attention(
-                q, k, v, attn_mask=mask, is_causal=whole and length > 1, enable_gqa=self._grouped
-            )
-            return mixed.transpose(1, 2).flatten(2).flatten(0, 1)
+            mixed = attended(q.unflatten(0, (batch, -1)).transpose(1, 2), k, v, mask, causal=mask is None)
+            return mixed.reshape(batch * length, -1)
 
         return attend
 
@@ -117,9 +117,17 @@ class Ring:
             return seen
         return (seen & (place >= fed.document_BS[:, :, None]))[:, None]
 
-    @property
-    def _grouped(self) -> bool:
-        return self.shape.n_kv_heads != self.shape.heads
+
+def attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, causal: bool = False) -> Tensor:
+    """Scaled queries [B, H, S, d] over keys and values [B, H_kv, R, d]: [B, S, H, d]."""
+    batch, heads, length, _ = q.shape
+    if length == batch == 1 and mask is None and heads == k.shape[1]:
+        # half the time of the fused kernel, which is made for many queries
+        return torch.bmm(torch.bmm(q[0], k[0].transpose(1, 2)).softmax(-1), v[0])[None].transpose(1, 2)
+    grouped = heads != k.shape[1]
+    causal = causal and length > 1
+    mixed = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=1.0, enable_gqa=grouped)
+    return mixed.transpose(1, 2)
 
 
 Group = tuple[int, int, int, int]
@@ -131,7 +139,8 @@ class LatentRows:
 
     def __init__(self, shape: FlatConfig, batch: int, limit: int, like: Tensor) -> None:
         self.shape, self.limit = shape, limit
-        self.kv = like.new_zeros(shape.layers, batch, min(limit, 64), 2 * shape.n_kv_heads, shape.head_dim)
+        heads = 2 * shape.n_kv_heads
+        self.kv = like.new_zeros(shape.layers, batch, heads, min(limit, 64), shape.head_dim)
 
     def reserve(self, patches: int) -> None:
         """Room for `patches` of every row. Raises UserError beyond the limit."""
@@ -141,10 +150,11 @@ class LatentRows:
                 where="context",
                 how="ask for fewer bytes, give a shorter prompt, or raise the limit on patches",
             )
-        if patches > self.kv.shape[2]:
-            size = min(self.limit, max(patches, 2 * self.kv.shape[2]))
-            grown = self.kv.new_zeros(*self.kv.shape[:2], size, *self.kv.shape[3:])
-            grown[:, :, : self.kv.shape[2]] = self.kv
+        room = self.kv.shape[3]
+        if patches > room:
+            size = min(self.limit, max(patches, 2 * room))
+            grown = self.kv.new_zeros(*self.kv.shape[:3], size, self.kv.shape[4])
+            grown[:, :, :, :room] = self.kv
             self.kv = grown
 
     def attention(self, groups: list[Group]) -> list[Attend]:
@@ -153,21 +163,18 @@ class LatentRows:
 
     def _attend(self, layer: int, groups: list[Group]) -> Attend:
         held, heads = self.kv[layer], self.shape.n_kv_heads
-        grouped = heads != self.shape.heads
 
         def attend(q: Tensor, kv: Tensor) -> Tensor:
             found, at = [], 0
             for row, start, count, first in groups:
-                held[row, start : start + count] = kv[at : at + count]
-                k, v = held[row, first : start + count].transpose(0, 1).split(heads)
-                mask, one = None, q[at : at + count].transpose(0, 1)
+                held[row, :, start : start + count] = kv[at : at + count].transpose(0, 1)
+                k, v = held[row, None, :heads, first : start + count], held[row, None, heads:, first : start + count]
+                mask = None
                 if count > 1 and start > first:
                     mask = torch.ones(count, start + count - first, dtype=torch.bool, device=q.device)
                     mask = mask.tril(start - first)
-                mixed = F.scaled_dot_product_attention(
-                    one[None], k[None], v[None], mask, is_causal=count > 1 and mask is None, enable_gqa=grouped
-                )
-                found.append(mixed[0].transpose(0, 1).flatten(1))
+                asked = q[at : at + count].transpose(0, 1)[None]
+                found.append(attended(asked, k, v, mask, causal=mask is None).reshape(count, -1))
                 at += count
             return found[0] if len(found) == 1 else torch.cat(found)
 

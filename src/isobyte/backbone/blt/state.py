@@ -5,6 +5,7 @@ byte after each; `commit` says how many of them stay. What is not kept needs no 
 is written again when that place is fed again.
 """
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from isobyte.backbone.blt.model import BltModel
 from isobyte.backbone.blt.packed import Packed
 from isobyte.backbone.blt.rings import Fed, Group, LatentRows, Ring
 from isobyte.backbone.byte_ids import EOS
-from isobyte.backbone.few_rows import FewRows, turns
+from isobyte.backbone.few_rows import FewRows, normed, turns
 from isobyte.backbone.flat import FlatModel
 from isobyte.backbone.patching.patcher import NgramTable, entropy_of
 from isobyte.backbone.patching.rules import Rows
@@ -27,14 +28,14 @@ class Advanced:
     """What `advance` found out: of every row of bytes, what `commit` needs to stop after it."""
 
     ids: Tensor
+    """[B, reach - 1 + S]: what came before, and the new ones."""
     hidden: Tensor
     """Normed hidden states [B, S, D] of what comes next."""
-    opens: Tensor
-    """[B, S] bool: does the byte after each open a patch."""
-    begins: Tensor
+    opens: list[list[bool]]
+    """[B, S]: does the byte after each open a patch."""
+    begins: list[list[int]]
     """[B, S]: where that byte's patch begins."""
     entropy: Tensor | None
-    document: Tensor | None
 
 
 class State:
@@ -102,27 +103,31 @@ class State:
         encoded = self._encode(ids_BS, history, fed)
         entropy, before = self._entropies(ids_BS, history, fed)
         rows = Rows(fed.places_BS, ids_BS, history[:, self.reach - 2 : -1], entropy, before)
-        opens, begins = self.model.patcher.opens(rows, torch.tensor(self.begin, device=ids_BS.device))
-        read = self._close(opens, fed, counts)
+        found = self.model.patcher.opens(rows, torch.tensor(self.begin, device=ids_BS.device))
+        opens, begins = found[0].tolist(), found[1].tolist()
+        read = self._close(opens, counts or [ids_BS.shape[1]] * self.batch, fed)
         hidden = self._decode(ids_BS, encoded, read, fed)
-        return Advanced(history, hidden, opens, begins, entropy, fed.document_BS)
+        return Advanced(history, hidden, opens, begins, entropy)
 
     def commit(self, done: Advanced, counts: list[int]) -> None:
         """Keep the first `counts[b]` bytes of each row of the last `advance`."""
-        device, last = done.opens.device, torch.tensor(counts, device=done.opens.device)[:, None] - 1
-        kept = torch.arange(done.opens.shape[1], device=device) <= last
-        closed = (done.opens & kept).sum(1).tolist()
-        at = last.clamp(min=0)
-        begins, some = done.begins.gather(1, at)[:, 0].tolist(), [count > 0 for count in counts]
-        self.begin = [new if any_ else old for new, old, any_ in zip(begins, self.begin, some, strict=True)]
         if self.documents_seen:
             self._settle_documents(done, counts)
-        window = last + 1 + torch.arange(self.reach - 1, device=device)
-        self.tail = done.ids.gather(1, window)
-        if self.entropy is not None and done.entropy is not None:
-            self.entropy = torch.where(last[:, 0] >= 0, done.entropy.gather(1, at)[:, 0], self.entropy)
-        self.length = [n + count for n, count in zip(self.length, counts, strict=True)]
-        self.patches = [n + count for n, count in zip(self.patches, closed, strict=True)]
+        kept = self.reach - 1
+        if all(count == done.hidden.shape[1] for count in counts):
+            self.tail = done.ids[:, -kept:]
+            self.entropy = None if done.entropy is None else done.entropy[:, -1]
+        else:
+            at = torch.tensor(counts, device=done.ids.device)[:, None]
+            self.tail = done.ids.gather(1, at + torch.arange(kept, device=at.device))
+            if self.entropy is not None and done.entropy is not None:
+                last = done.entropy.gather(1, (at - 1).clamp(min=0))[:, 0]
+                self.entropy = torch.where(at[:, 0] > 0, last, self.entropy)
+        for row, count in enumerate(counts):
+            if count:
+                self.begin[row] = done.begins[row][count - 1]
+                self.length[row] += count
+                self.patches[row] += sum(done.opens[row][:count])
 
     def draft(self, ids_BJ: Tensor) -> Tensor:
         """Hidden states [B, D] after the last of J bytes that are not settled, by the newest latent there is.
@@ -156,7 +161,7 @@ class State:
         if encoder.hashes is not None:
             grams = history[:, -(ids_BS.shape[1] + self.reach - 1) :].unfold(1, self.reach, 1)
             grams = grams[..., self.reach - encoder.hashes.reach :]
-        x_NE = encoder.embed(ids_BS, grams, fed.places_BS).flatten(0, 1)
+        x_NE = encoder.embed(ids_BS, grams, fed.places_BS, documents=self.documents_seen).flatten(0, 1)
         self._reserve(fed.last + 1)
         slots = (fed.places_BS % self.hidden.shape[2], self._rows)
         turn, first = turns(fed.places_BS.flatten(), fed.last, self.model.shape.encoder), -encoder.pools
@@ -192,27 +197,26 @@ class State:
             assert self.scorer is not None
             x_ND = scorer.embedding(ids_BS).flatten(0, 1)
             x_ND = _through(self.packed.scorer, x_ND, self.scorer, fed, scorer.shape)
-            found = entropy_of(scorer.logits(scorer.norm(x_ND))).unflatten(0, (self.batch, -1))
+            logits = self.packed.scorer_head(normed(x_ND, scorer.norm.eps))
+            found = entropy_of(logits).unflatten(0, (self.batch, -1))
             self.passes["entropy"] += 1
         return found, torch.cat((self.entropy[:, None], found[:, :-1]), 1)
 
-    def _close(self, opens_BS: Tensor, fed: Fed, counts: list[int] | None) -> Tensor:
+    def _close(self, opens: list[list[bool]], counts: list[int], fed: Fed) -> Tensor:
         """Run what patches are complete through the latent transformer; which latent each byte reads [B, S], counted
         from `base`."""
-        ends = (opens_BS if counts is None else opens_BS & (fed.places_BS < self._ends(counts))).cpu()
-        offset = torch.tensor([n - 1 for n in self.patches])
-        closed = ends.nonzero().tolist()
+        closed = [(row, index) for row, count in enumerate(counts) for index in range(count) if opens[row][index]]
         if closed:
             self._latents(closed, fed)
             self.base = [n - 1 for n in self.patches]
-        read = ends.cumsum(1) + (offset - torch.tensor(self.base))[:, None]
-        return read.to(opens_BS.device)
+        read = []
+        for row, count in enumerate(counts):
+            last = self.patches[row] - 1 - self.base[row]
+            numbers = itertools.accumulate(opens[row][:count], initial=last)
+            read.append([*itertools.islice(numbers, 1, None), *[last] * (len(opens[row]) - count)])
+        return torch.tensor(read, device=fed.places_BS.device)
 
-    def _ends(self, counts: list[int]) -> Tensor:
-        ends = [n + count for n, count in zip(self.length, counts, strict=True)]
-        return torch.tensor(ends, device=self.hidden.device)[:, None]
-
-    def _latents(self, closed: list[list[int]], fed: Fed) -> None:
+    def _latents(self, closed: list[tuple[int, int]], fed: Fed) -> None:
         """`closed` [row, index of the last byte] of each complete patch, in order; sets `kv` to begin with the latent
         that each row has read last."""
         starts, rows = list(self.begin), [row for row, _ in closed]
@@ -227,7 +231,7 @@ class State:
         shape = self.model.shape.latent
         places = [start + i for _, start, count, _ in groups for i in range(count)]
         turn = turns(torch.tensor(places, device=vectors.device), max(places), shape)
-        x_PG = self.model.latent.enter(vectors.flatten(1))
+        x_PG = vectors.flatten(1) if self.packed.enter is None else self.packed.enter(vectors.flatten(1))
         for block, attend in zip(self.packed.latent, self.latent.attention(groups), strict=True):
             x_PG = block(x_PG, turn, attend)
         self.passes["latent"] += 1
@@ -246,6 +250,12 @@ class State:
 
     def _pool(self, spans: list[tuple[int, int, int]]) -> Tensor:
         """The k vectors [P, k, E] of patches that are bytes start..end-1 of a row."""
+        if len(spans) == 1:
+            row, start, end = spans[0]
+            room = self.hidden.shape[2]
+            first, last = start % room, (end - 1) % room + 1
+            found = self.hidden[:, row, first:last] if first < last else self.hidden[:, row].roll(-first, 1)
+            return self.packed.pooled(list(found[:, : end - start].unbind()))
         lengths = torch.tensor([end - start for _, start, end in spans])
         patch_N = torch.repeat_interleave(torch.arange(len(spans)), lengths)
         first = lengths.cumsum(0) - lengths
@@ -278,12 +288,11 @@ class State:
     def _settle_documents(self, done: Advanced, counts: list[int]) -> None:
         """Where the next byte's document begins, in bytes and in patches: after the last end that was kept."""
         ids = done.ids[:, self.reach - 1 :].tolist()
-        opens = done.opens.tolist()
         for row, count in enumerate(counts):
             ends = [i for i in range(count) if ids[row][i] == EOS]
             if ends:
                 self.document[row] = self.length[row] + ends[-1] + 1
-                self.document_patch[row] = self.patches[row] + sum(opens[row][: ends[-1] + 1])
+                self.document_patch[row] = self.patches[row] + sum(done.opens[row][: ends[-1] + 1])
 
     def _decode(self, ids_BS: Tensor, encoded: Tensor, read_BS: Tensor, fed: Fed) -> Tensor:
         decoder = self.model.decoder

@@ -1,5 +1,6 @@
-"""Patches of a prepared corpus: one bit per byte, stored beside its shards."""
+"""Patches of a prepared corpus: one bit per byte, stored beside its shards, a folder for each patcher."""
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,11 @@ def patcher_hash(patcher: Patcher) -> str:
     return digest.hexdigest()[:16]
 
 
+def patches_folder(folder: Path, patcher: str) -> Path:
+    """Where a prepared folder has the bits of the patcher with this hash: never another's, so they never change."""
+    return folder / "patches" / patcher
+
+
 class PatchFile(Config):
     """Bits of one shard: eight to a byte, the first in the highest place."""
 
@@ -70,7 +76,9 @@ def store_patches(
     are too long for the scorer.
     """
     check_bytes(prepared)
-    (prepared.folder / MANIFEST).unlink(missing_ok=True)
+    name = patcher_hash(patcher)
+    folder = patches_folder(prepared.folder, name)
+    folder.mkdir(parents=True, exist_ok=True)
     done, found = 0, {}
     for split in SPLITS:
         stream, shards = prepared.stream(split), prepared.manifest.split(split).shards
@@ -84,11 +92,9 @@ def store_patches(
                 yield bits
 
         whole = _in_parts(documents(), [shard.symbols for shard in shards])
-        found[split] = tuple(
-            _write(prepared.folder, shard.name, bits) for shard, bits in zip(shards, whole, strict=True)
-        )
-    manifest = PatchManifest(patcher_hash=patcher_hash(patcher), **found)
-    write_json(prepared.folder / MANIFEST, manifest.model_dump(mode="json"))
+        found[split] = tuple(_write(folder, shard.name, bits) for shard, bits in zip(shards, whole, strict=True))
+    manifest = PatchManifest(patcher_hash=name, **found)
+    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
     return manifest
 
 
@@ -122,29 +128,35 @@ def _write(folder: Path, shard: str, bits: NDArray[np.bool_]) -> PatchFile:
 
 @dataclass(frozen=True)
 class StoredPatches:
-    """The bits of a prepared folder."""
+    """The bits that one patcher gave a prepared folder."""
 
     folder: Path
     manifest: PatchManifest
 
     @classmethod
-    def open(cls, folder: Path, patcher: Patcher | None = None) -> Self:
-        """Raises UserError where there are none, where one is damaged, or where another than `patcher` made them."""
+    def open(cls, prepared: Path, patcher: str) -> Self:
+        """Those of the patcher with this hash. Raises UserError where there are none, or where one is damaged."""
+        folder = patches_folder(prepared, patcher)
         try:
             manifest = PatchManifest.model_validate_json((folder / MANIFEST).read_bytes())
         except OSError:
             how = "run `isobyte data patches RULE --store FOLDER`"
-            raise UserError("no stored patches here", where=str(folder), how=how) from None
+            raise UserError(f"no stored patches of patcher {patcher}", where=str(prepared), how=how) from None
         except ValidationError as problem:
             raise _damaged(folder / MANIFEST, problem.errors()[0]["msg"]) from None
         for file in (*manifest.train, *manifest.heldout):
             path = folder / file.name
             if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != file.sha256:
                 raise _damaged(path, "it is missing, or its checksum is wrong")
-        if patcher is not None and (other := patcher_hash(patcher)) != manifest.patcher_hash:
-            what = f"holds patches of patcher {manifest.patcher_hash}, not {other}"
-            raise UserError(what, where=str(folder), how="store them again")
         return cls(folder, manifest)
+
+    @functools.cached_property
+    def _packed(self) -> dict[str, NDArray[np.uint8]]:
+        """Every file, mapped: to open it anew for each row would cost more than to read it."""
+        files = (*self.manifest.train, *self.manifest.heldout)
+        return {
+            file.name: np.asarray(np.memmap(self.folder / file.name, np.uint8, "r")) for file in files if file.symbols
+        }
 
     def read(self, split: SplitName, start: int, stop: int) -> NDArray[np.bool_]:
         """[stop - start]: does each of the split's symbols open a patch in its document? Cut off at the end."""
@@ -152,11 +164,12 @@ class StoredPatches:
         for file in self.manifest.split(split):
             low, high = max(start - first, 0), min(stop - first, file.symbols)
             if low < high:
-                packed = np.memmap(self.folder / file.name, np.uint8, "r")[low // 8 : -(-high // 8)]
+                packed = self._packed[file.name][low // 8 : -(-high // 8)]
                 found.append(np.unpackbits(packed)[low % 8 : low % 8 + high - low].astype(np.bool_))
             first += file.symbols
         return np.concatenate(found)
 
 
 def _damaged(path: Path, what: str) -> UserError:
-    return UserError(f"stored patches cannot be used: {what}", where=str(path), how="store them again")
+    how = "remove their folder, and they are made again"
+    return UserError(f"stored patches cannot be used: {what}", where=str(path), how=how)

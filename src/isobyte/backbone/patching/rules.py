@@ -37,7 +37,11 @@ def rows_of(ids_BT: Tensor, entropy_BT: Tensor | None = None) -> Rows:
 def opens(
     rule: Patching, rows: Rows, threshold: Tensor | None, rise: Tensor | None, *, documents: bool = True
 ) -> Tensor:
-    """[B, S] bool: does the byte after each row open a patch, lengths aside? With `documents`, after an end it does."""
+    """[B, S] bool: does the byte after each row open a patch, lengths aside?
+
+    With `documents` the first two ids after an end do, as those of the text do: so no byte reads a latent of an
+    earlier document.
+    """
     t = rows.position
     match rule:
         case BytePatching():
@@ -49,7 +53,7 @@ def opens(
         case EntropyPatching():
             found = _surprised(rule, rows, threshold, rise)
     found = found | (t == 0)
-    return found | (rows.id == EOS) if documents else found
+    return found | (rows.id == EOS) | (rows.before == EOS) if documents else found
 
 
 def _surprised(rule: EntropyPatching, rows: Rows, threshold: Tensor | None, rise: Tensor | None) -> Tensor:
