@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in one run and without a network: the tests marked gpu, then training on CUDA.
+# Everything that needs a GPU, in one run and without a network: the tests marked gpu, training on CUDA, and
+# generation with the 1B shape of the Byte Latent Transformer at random weights, with and without CUDA graphs.
 #
 #   scripts/gpu_check.sh [FOLDER]      results; $OUT or records/gpu if left out
 #
 # PYTHON names the interpreter (3.11 or later, torch 2.9 or later); what it lacks may be on PYTHONPATH.
-# SIZES, WINDOW, BATCH and SECONDS_A_SIZE shape the benchmark, for example for a smaller card.
+# SHAPE names the recipe whose shape generates. SIZES, WINDOW, BATCH and SECONDS_A_SIZE shape the benchmark, for example for a smaller card.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-${OUT:-records/gpu}}
@@ -33,5 +34,10 @@ for objective in ar masked; do
   "$python" -m isobyte.cli.main bench train --device cuda --objective "$objective" \
     --sizes ${SIZES:-113M 1028M} --window "${WINDOW:-1024}" --batch "${BATCH:-8}" --seconds "${SECONDS_A_SIZE:-20}" \
     --json --out "$out/$objective" >"$out/bench-$objective.json" || failed=1
+done
+for graphs in True False; do
+  "$python" -m isobyte.cli.main bench sample "${SHAPE:-blt-1b}" --device cuda --bf16 --graphs "$graphs" --batch 8 \
+    --lengths 256 1024 --drafts 4 8 --refresh never at_boundary --mean-length 4 --peer-bytes \
+    --json --out "$out/graphs-$graphs" >"$out/bench-sample-$graphs.json" || failed=1
 done
 exit $failed

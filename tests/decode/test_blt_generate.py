@@ -162,3 +162,18 @@ def test_a_patcher_without_a_threshold_is_refused() -> None:
     model.patcher.threshold.fill_(math.nan)
     with pytest.raises(UserError, match="threshold was never set"):
         generate(model, [[BOS]], GREEDY)
+
+
+@pytest.mark.parametrize(
+    "settings", [GREEDY, Settings(LENGTH, seed=3), Settings(LENGTH, seed=3, stop=(b"a", b"\xf0"))], ids=str
+)
+def test_steps_of_fixed_shapes_give_the_same(model: BltModel, settings: Settings) -> None:
+    """What CUDA graphs record, run as it is."""
+    plain, fixed = (generate(model, RAGGED, replace(settings, graphs=graphs)) for graphs in (False, True))
+    assert fixed.ids == plain.ids
+    assert fixed.ended == plain.ended
+    assert fixed.output.patches == plain.output.patches
+    assert fixed.output.bytes == plain.output.bytes
+    assert {name: plain.output.passes[name] for name in ("encoder", "decoder")} == {
+        name: fixed.output.passes[name] for name in ("encoder", "decoder")
+    }

@@ -55,7 +55,9 @@ def fitted(config: RunConfig, prepared: Prepared, **more: Any) -> Patcher:
 def test_a_scorer_is_trained_once_and_patches_have_the_mean_length(prepared: Prepared) -> None:
     config, seen = blt(SCORER, mean_length=2.5), []
     first = fitted(config, prepared, report=seen.append)
-    assert {record["phase"] for record in seen} == {"scorer"}
+    assert {record["phase"] for record in seen} == {"scorer", "patcher"}
+    assert seen[-1]["mean_length"] == pytest.approx(2.5, rel=0.2)
+    assert seen[-1]["warning"] is None
     ids = training_ids(prepared.stream("train"), config.train.window)
     bits = first.starts(ids)[:, 1:]
     assert bits.numel() / int(bits.sum()) == pytest.approx(2.5, rel=0.02)
@@ -63,7 +65,7 @@ def test_a_scorer_is_trained_once_and_patches_have_the_mean_length(prepared: Pre
     assert json.loads((run / "result.json").read_text())["steps"] == 8
     weights, told = (run / "model.safetensors").stat().st_mtime_ns, []
     second = fitted(config, prepared, report=told.append)
-    assert not told
+    assert [record["phase"] for record in told] == ["patcher"], "nothing is trained again"
     assert (run / "model.safetensors").stat().st_mtime_ns == weights
     assert patcher_hash(second) == patcher_hash(first)
     assert Prepared.open(prepared.folder, verify=True).manifest == prepared.manifest
@@ -130,6 +132,14 @@ def test_ngrams_are_counted_once(prepared: Prepared) -> None:
     assert first.scorer.entropy.unique().numel() > 10
     fitted(blt({"kind": "ngram", "context": 1, "train_bytes": 500}, mean_length=2.0), prepared)
     assert len(list((prepared.folder / "scorers").glob("ngram-*.safetensors"))) == 2
+
+
+@pytest.mark.parametrize(("threshold", "says"), [(0.0, "nearly every byte"), (99.0, "nearly every window")])
+def test_a_threshold_that_makes_no_patches_is_said_to(prepared: Prepared, threshold: float, says: str) -> None:
+    seen: list[dict[str, Any]] = []
+    fitted(blt({"kind": "ngram"}, threshold=threshold), prepared, report=seen.append)
+    assert says in seen[-1]["warning"]
+    assert f"{seen[-1]['mean_length']:.2f} bytes" in seen[-1]["warning"]
 
 
 def test_rules_without_a_scorer_need_nothing(prepared: Prepared) -> None:

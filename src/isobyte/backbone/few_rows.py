@@ -35,6 +35,10 @@ class Product:
         self.parts: Tensor | None = None
         """[8, in, out / 8]."""
         out, width = weight.shape
+        self.pair = self.weight.new_empty(2, width)
+        self.columns, self.found = self.pair.t(), self.weight.new_empty(out, 2)
+        self.row = self.found[:, 0][None]
+        """What one row is copied into and comes out of: the result of a call lasts until the next one."""
         if not self.plain and width > out and out % 8 == 0:
             self.parts = self.weight.view(8, -1, width).transpose(1, 2).contiguous()
 
@@ -43,7 +47,9 @@ class Product:
         if self.plain or rows > 16:
             return F.linear(x_NI, self.weight)
         if rows == 1:
-            return self.weight.mm(x_NI.expand(2, -1).contiguous().t())[:, 0].contiguous()[None]
+            self.pair.copy_(x_NI)
+            torch.mm(self.weight, self.columns, out=self.found)
+            return self.row
         if rows > 3 and self.parts is not None:
             return x_NI.expand(8, -1, -1).bmm(self.parts).transpose(0, 1).reshape(rows, -1)
         return self.weight.mm(x_NI.t()).t().contiguous()
@@ -84,7 +90,7 @@ class FewRows:
 
     def __call__(self, x_ND: Tensor, turn_N: Tensor, attend: Attend) -> Tensor:
         """Rows [N, D] at places whose rotation is `turn_N` [N, 1, d / 2]."""
-        qkv = self.qkv(normed(x_ND, self.eps)).view(x_ND.shape[0], -1, self.head_dim)
+        qkv = self.qkv(normed(x_ND, self.eps)).contiguous().view(x_ND.shape[0], -1, self.head_dim)
         qk = qkv[:, : self.turned]
         pairs = qk.view(x_ND.shape[0], self.turned, -1, 2)
         if qk.dtype == torch.float32:

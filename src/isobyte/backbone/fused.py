@@ -15,8 +15,10 @@ from torch.autograd.function import once_differentiable
 
 
 def suits(x: Tensor) -> bool:
-    """Whether the fused halves serve `x`: a compiler fuses better, and autocast chooses types call by call."""
-    return x.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
+    """Whether the fused halves serve `x`: a compiler fuses better, autocast chooses types call by call,
+    and complex numbers come in single precision and more."""
+    plain = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    return plain and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
 
 
 def to_heads(

@@ -108,6 +108,8 @@ def sample(
     peer_bytes: tuple[int, ...] = (64, 256),
     peer_estimate: int | None = 1024,
     repeats: int = 3,
+    graphs: bool | None = None,
+    bf16: bool = False,
     data: Path | None = None,
     device: str = "auto",
     threads: int | None = None,
@@ -130,6 +132,8 @@ def sample(
         peer_bytes: new bytes that transformers generates; each takes a call over all before it, so 1024 take minutes
         peer_estimate: new bytes whose time in transformers is estimated from single calls of five lengths
         repeats: how often texts of up to 256 bytes are generated; the median counts
+        graphs: plain decoding by steps of fixed shapes, which CUDA records; the usual on CUDA
+        bf16: weights and arithmetic in bf16, and no transformers
         data: a file that a run goes on from, in place of its held-out text
         device: auto, cpu, cuda, cuda:1, ...
         threads: CPU threads
@@ -140,7 +144,9 @@ def sample(
     from isobyte.evaluate.bench_sample import Plan, bench_sample
     from isobyte.train.runtime import Runtime
 
-    plan = Plan(lengths, batch, drafts, refresh, prompt_bytes, mean_length, peer_bytes, peer_estimate, repeats)
+    plan = Plan(
+        lengths, batch, drafts, refresh, prompt_bytes, mean_length, peer_bytes, peer_estimate, repeats, graphs, bf16
+    )
     runtime = Runtime(device=device, threads=threads)
     record = _dated("sample", bench_sample(source, plan, runtime, data=data, report=console.print))
     show(record, tables(json))

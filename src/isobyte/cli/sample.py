@@ -44,6 +44,7 @@ def sample(
     stop: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     trace: Path | None = None,
     device: str = "auto",
+    threads: int | None = None,
     json: bool = False,
 ) -> int:
     """Text from a trained run: after a prompt, in the gaps of a template, or from nothing.
@@ -78,6 +79,7 @@ def sample(
         stop: backbone blt: a text that ends a sample, and is left out of it; may be given several times
         trace: write an HTML page that shows step by step how the first sample came about
         device: auto, cpu, cuda, ...
+        threads: CPU threads
         json: one JSON object, last on standard output
     """
     from isobyte.decode import blt
@@ -95,7 +97,7 @@ def sample(
         )
         if refresh is not None and draft is None:
             raise UserError("nothing is drafted", where="--refresh", how="say how many bytes with --draft")
-        return _generate(run, os.fsencode(prompt), length, count, how, device=device, as_json=json)
+        return _generate(run, os.fsencode(prompt), length, count, how, device=device, threads=threads, as_json=json)
     for name, given in (("draft", draft), ("refresh", refresh), ("stop", stop or None)):
         if given is not None:
             raise UserError("is for runs of backbone blt", where=f"--{name}", how="leave it out")
@@ -110,7 +112,9 @@ def sample(
             watchers.append(output.Stream(loaded, given_T))
         return watchers[0] if watchers else None
 
-    done = sample_run(run, ask, settings, device=device, watch=watch if trace is not None or stream else None)
+    done = sample_run(
+        run, ask, settings, device=device, threads=threads, watch=watch if trace is not None or stream else None
+    )
     if trace is not None:
         facts = output.facts(run, done, settings, steps=len(watchers[0].steps))
         render(watchers[0], trace, facts, done.texts()[0].decode(errors="replace"))
@@ -143,7 +147,15 @@ def _refuse(settings: "Settings", **beside: object) -> None:
 
 
 def _generate(
-    run: Path, prompt: bytes, length: int | None, count: int, how: "blt.Settings", *, device: str, as_json: bool
+    run: Path,
+    prompt: bytes,
+    length: int | None,
+    count: int,
+    how: "blt.Settings",
+    *,
+    device: str,
+    threads: int | None,
+    as_json: bool,
 ) -> int:
     """Texts of a run of backbone blt."""
     from isobyte.evaluate.generate import generate_run
@@ -152,7 +164,9 @@ def _generate(
     if live is not None:
         live.write(prompt)
     on_bytes = None if live is None else lambda _row, text: live.write(text)
-    done = generate_run(run, prompt, length=length, count=count, settings=how, device=device, on_bytes=on_bytes)
+    done = generate_run(
+        run, prompt, length=length, count=count, settings=how, device=device, threads=threads, on_bytes=on_bytes
+    )
     if live is not None:
         live.close()
     output.show_generated(done, as_json, streamed=live is not None)

@@ -40,6 +40,11 @@ class Progress:
             text = f"training the entropy model: step {record.get('step', 0):,}/{record.get('steps', 0):,}"
             self.bars.update(self.task, text=text)
             return
+        if record["phase"] == "patcher":
+            self.console.print(f"patches have {record['mean_length']:.2f} bytes on average")
+            if record["warning"]:
+                self.console.print(f"warning: {record['warning']}", style="yellow")
+            return
         if record["phase"] == "patches":
             text = f"finding patches: {record['bytes'] / 1e6:,.0f} of {record['of'] / 1e6:,.0f} MB"
             self.bars.update(self.task, text=text)

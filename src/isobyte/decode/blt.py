@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -9,6 +10,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from isobyte.backbone.blt.graphs import StaticStep
 from isobyte.backbone.blt.model import BltModel
 from isobyte.backbone.blt.packed import Packed
 from isobyte.backbone.blt.state import State
@@ -50,6 +52,8 @@ class Settings:
     """The number of the first row: noise belongs to (seed, number)."""
     patches: int | None = None
     """Room in the latent transformer; None for as many as there are bytes."""
+    graphs: bool | None = None
+    """Plain decoding by steps of fixed shapes, recorded as CUDA graphs where there is CUDA; None does so on CUDA."""
 
     def check(self) -> None:
         """Raises UserError for what cannot be."""
@@ -182,20 +186,44 @@ class _Batch:
         )
         begun, before = time.perf_counter(), (list(state.length), list(state.patches))
         self.settle(self.next_ids(hidden_BD))
+        graphs = self.device.type == "cuda" if self.settings.graphs is None else self.settings.graphs
+        reached: State | StaticStep = self.recorded() if graphs and k is None else state
         while any(row.ended is None for row in self.rows):
             if k is None:
                 self.settle(self.next_ids(self.catch_up()))
             else:
                 self.round(k)
+        spent = Counter(reached.passes)
+        if reached is state:
+            spent.subtract(prompt.passes)
         output = Stretch(
             time.perf_counter() - begun,
-            {name: count - prompt.passes.get(name, 0) for name, count in state.passes.items()},
+            dict(spent),
             *([now - then for now, then in zip(a, b, strict=True)]
-              for a, b in zip((state.length, state.patches), before, strict=True)),
+              for a, b in zip((reached.length, reached.patches), before, strict=True)),
         )  # fmt: skip
         ended: list[Ended] = [row.ended or "length" for row in self.rows]
         texts, ids = [bytes(row.text) for row in self.rows], [row.ids for row in self.rows]
         return Generated(texts, ids, ended, prompt, output, self.rounds, self.drafted, self.accepted)
+
+    def recorded(self) -> StaticStep:
+        """All rows to their ends by steps of fixed shapes."""
+
+        def choose(hidden_BD: Tensor, places_B: Tensor) -> Tensor:
+            law_BV = self.chooser.law(self.logits(hidden_BD))
+            return self.chooser.choose(law_BV, self.numbers, places_B) + self.offset
+
+        static = StaticStep(self.state, choose)
+        static.start([row.ids[-1] for row in self.rows])
+        running = set(range(len(self.rows)))
+        while running:
+            for n in [n for n in running if self.rows[n].ended is not None]:
+                running.remove(n)
+                static.stop(n)
+            if running:
+                static.step()
+                self.settle([[each] for each in static.ids()])
+        return static
 
     def catch_up(self) -> Tensor:
         """Tell the state all that is settled: hidden states [B, D] of what comes after."""

@@ -47,10 +47,14 @@ class Plan:
     prompt_bytes: int = 64
     mean_length: float = 2.5
     peer_bytes: tuple[int, ...] = (64, 256)
-    """New bytes that transformers generates; none leaves it out."""
+    """New bytes that transformers generates; none leaves it out, and so does bf16, which decides ties by chance."""
     peer_estimate: int | None = 1024
     """New bytes whose time there is estimated from single calls."""
     repeats: int = 3
+    graphs: bool | None = None
+    """Plain decoding by steps of fixed shapes, recorded on CUDA; None does so on CUDA."""
+    bf16: bool = False
+    """Weights and arithmetic in bf16."""
 
     def check(self) -> None:
         """Raises UserError for what cannot be."""
@@ -80,7 +84,7 @@ def bench_sample(
     report("weights and threshold")
     model = subject(
         source, prompts=plan.batch, prompt_bytes=plan.prompt_bytes, device=device, mean_length=plan.mean_length,
-        data=data,
+        data=data, dtype=torch.bfloat16 if plan.bf16 else torch.float32,
     )  # fmt: skip
     bench = _Bench(model, plan, report)
     rates = [bench.ceiling()]
@@ -88,7 +92,7 @@ def bench_sample(
     middle = min(plan.lengths, key=lambda length: abs(length - SHORT))
     batch = bench.batch(middle)
     drafts = [bench.drafts(middle, k, refresh) for k in plan.drafts for refresh in plan.refresh]
-    peer = bench.peer(plain) if plan.peer_bytes else None
+    peer = bench.peer(plain) if plan.peer_bytes and not plan.bf16 else None
     rates.append(bench.ceiling())
     ceiling = {name: max(each[name] for each in rates) for name in CEILINGS}
     for row in (*plain, batch, *drafts):
@@ -104,6 +108,8 @@ def bench_sample(
         "shape": model.model.shape.model_dump(mode="json"),
         "parameters": vars(blt_parameters(model.model.shape)),
         "random_weights": model.random,
+        "precision": "bf16" if plan.bf16 else "fp32",
+        "graphs": plan.graphs,
         "threshold": bench.threshold(),
         "prompt_bytes": plan.prompt_bytes,
         "ceiling": {"bytes_per_second": ceiling, "rounds": rates, "cache": _cache_bytes()},
@@ -146,7 +152,7 @@ class _Bench:
         return done, times, {"new_bytes": settings.length, **counters([done], self.model, refresh)}
 
     def plain(self, length: int) -> dict[str, Any]:
-        done, times, row = self.timed(Settings(length, temperature=0))
+        done, times, row = self.timed(Settings(length, temperature=0, graphs=self.plan.graphs))
         self.plain_ids[length] = done.ids[0]
         steps = [b - a for a, b in itertools.pairwise(times)]
         last = steps[-STRETCH:]
@@ -155,7 +161,7 @@ class _Bench:
         return row
 
     def batch(self, length: int) -> dict[str, Any]:
-        _, _, row = self.timed(Settings(length, temperature=0), self.plan.batch)
+        _, _, row = self.timed(Settings(length, temperature=0, graphs=self.plan.graphs), self.plan.batch)
         self.report(f"{self.plan.batch} texts of {length} bytes: {row['bytes_per_second']:.4g} bytes/s")
         return {"texts": self.plan.batch, **row}
 

@@ -66,6 +66,7 @@ def subject(
     device: torch.device,
     mean_length: float = 2.5,
     data: Path | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> Subject:
     """A run's model, or one of a recipe's shape, or the usual one, with random weights.
 
@@ -78,11 +79,12 @@ def subject(
         if not isinstance(run.model, BltModel):
             raise UserError("its backbone is flat", where=source, how="name a run of backbone blt")
         texts = _passages(held_out_text(Path(source), run, data), prompts, prompt_bytes)
-        return Subject(source, run.model, Packed(run.model), texts, random=False)
+        model = run.model.to(dtype)
+        return Subject(source, model, Packed(model), texts, random=False)
     shape = SMALL if source is None else load_recipe(source, RunConfig).backbone
     if not isinstance(shape, BltConfig):
         raise UserError("its backbone is flat", where=source or "", how="name a recipe of backbone blt")
-    model = random_model(shape).to(device)
+    model = random_model(shape).to(device, dtype)
     texts = _random_prompts(prompts, prompt_bytes)
     packed = Packed(model)
     if isinstance(shape.patching, EntropyPatching):

@@ -15,6 +15,7 @@ from isobyte.decode.blt import Generated, Settings, generate
 from isobyte.decode.rows import OnBytes
 from isobyte.errors import UserError
 from isobyte.evaluate.loaded import LoadedRun, load_run
+from isobyte.train.folder import RunFolder
 
 AT_ONCE = 64
 """Texts that are generated together."""
@@ -42,6 +43,7 @@ def generate_run(
     count: int,
     settings: Settings,
     device: str = "auto",
+    threads: int | None = None,
     on_bytes: OnBytes | None = None,
 ) -> Texts:
     """`count` texts of `length` bytes at most, the prompt included; of the run's window if left out.
@@ -49,9 +51,11 @@ def generate_run(
     Local layers remember their last bytes, however long the text; the latent transformer sees every patch.
     Raises UserError for what cannot be.
     """
-    run = load_run(path, device)
-    if not isinstance(run.model, BltModel):
+    shape = RunFolder(path).config().backbone
+    if not isinstance(shape, BltConfig):
         raise UserError("its backbone is flat", where=str(path), how="name a run of backbone blt")
+    run = load_run(path, device, threads or (1 if _small(shape) else None))
+    assert isinstance(run.model, BltModel)
     if count < 1:
         raise UserError(f"{count} samples", where="--count", how="take at least 1")
     length = run.config.train.window if length is None else length
@@ -67,6 +71,13 @@ def generate_run(
         prompts = [ids] * min(AT_ONCE, count - first)
         parts.append(generate(run.model, prompts, replace(settings, first=first), on_bytes=on_bytes, packed=packed))
     return Texts(run, prompt, settings, parts)
+
+
+def _small(shape: BltConfig) -> bool:
+    """Whether every product is over before a second thread of a CPU is awake: that only waits for it, and long where
+    other programs use the processor."""
+    stacks = (shape.encoder, shape.latent, shape.decoder)
+    return max(stack.width * stack.ffn_width for stack in stacks) < 1 << 17
 
 
 def counters(parts: list[Generated], model: BltModel, refresh: str | None) -> dict[str, Any]:

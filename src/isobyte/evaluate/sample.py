@@ -54,6 +54,7 @@ def sample_run(
     settings: Settings,
     *,
     device: str = "auto",
+    threads: int | None = None,
     watch: Callable[[LoadedRun, Tensor], Watch] | None = None,
 ) -> Sampled:
     """Windows of the run in `path`. `watch`, told the run and what is given [T], watches the first of them come about.
@@ -61,7 +62,7 @@ def sample_run(
     Raises UserError for a folder without a finished run, for what does not fit into the run's window, and for
     methods, settings and gaps that the run's objective cannot take.
     """
-    run = load_run(path, device)
+    run = load_run(path, device, threads)
     method = settings.checked(run.config.objective)
     if ask.count < 1:
         raise UserError(f"{ask.count} samples", where="--count", how="take at least 1")

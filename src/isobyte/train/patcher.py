@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 
 from isobyte.backbone.byte_ids import BOS, COUNT, OFFSET
 from isobyte.backbone.flat import FlatModel
-from isobyte.backbone.patching.calibrate import calibrate, decisive, training_ids
+from isobyte.backbone.patching.calibrate import calibrate, decisive, patch_statistics, training_ids, warning
 from isobyte.backbone.patching.corpus import patcher_hash
 from isobyte.backbone.patching.ngram import fit_ngram
 from isobyte.backbone.patching.patcher import NgramTable, Patcher
@@ -36,6 +36,8 @@ from isobyte.train.runtime import Runtime
 
 CALIBRATION_WINDOWS = 256
 
+_SHOWN = 32
+"""Training windows whose patches are reported."""
 _UNSEEN = 0xFF
 """A byte that UTF-8 never has."""
 
@@ -52,19 +54,22 @@ def fit_patcher(
     """Give the patcher of a Byte Latent Transformer's run its scorer's weights and its open thresholds.
 
     A scorer to be trained is trained once for all runs on this prepared text, in `scorers/` beside it; other processes
-    wait for it, and one that was stopped goes on from its checkpoint. Raises UserError for a scorer that is neither
+    wait for it, and one that was stopped goes on from its checkpoint. What patches the first training windows have is
+    reported, with a warning where they are all bytes or whole windows. Raises UserError for a scorer that is neither
     trained nor named, for a `path` that holds another kind of run, and for a mean length that no threshold gives.
     """
     assert isinstance(config.backbone, BltConfig)
     rule = config.backbone.patching
-    if not isinstance(rule, EntropyPatching):
-        return
-    if isinstance(rule.scorer, FlatScorer):
-        path = scorer_run(rule.scorer, config, prepared, runtime=runtime, report=report)
-        load_scorer(patcher, path)
-    else:
-        _count(patcher, prepared)
-    _set_threshold(patcher, config, prepared)
+    if isinstance(rule, EntropyPatching):
+        if isinstance(rule.scorer, FlatScorer):
+            path = scorer_run(rule.scorer, config, prepared, runtime=runtime, report=report)
+            load_scorer(patcher, path)
+        else:
+            _count(patcher, prepared)
+        _set_threshold(patcher, config, prepared)
+    shown = training_ids(prepared.stream("train"), config.train.window, _SHOWN)
+    found = patch_statistics(patcher.starts(shown.to(patcher.device)))
+    report({"phase": "patcher", "mean_length": found.mean_length, "warning": warning(found)})
     if ranks is not None and ranks.world > 1:  # machines may round differently
         for value in patcher.state_dict().values():
             dist.broadcast(value, 0)

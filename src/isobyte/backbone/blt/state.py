@@ -96,6 +96,7 @@ class State:
         rings = [ring for ring in (self.encoder, self.decoder, self.scorer) if ring is not None]
         return any(ring.endless and max(self.length) + more > ring.size for ring in rings)
 
+    @torch.no_grad()
     def advance(self, ids_BS: Tensor, counts: list[int] | None = None) -> Advanced:
         """Show S new bytes of each row; nothing is settled yet."""
         fed = self._fed(ids_BS, counts)
@@ -129,6 +130,7 @@ class State:
                 self.length[row] += count
                 self.patches[row] += sum(done.opens[row][:count])
 
+    @torch.no_grad()
     def draft(self, ids_BJ: Tensor) -> Tensor:
         """Hidden states [B, D] after the last of J bytes that are not settled, by the newest latent there is.
 
