@@ -89,9 +89,11 @@ class Parts:
         if max(state.patches) > limit:
             raise too_many_patches(limit)
         for ours, given in zip(self.windows, theirs, strict=True):
-            ours.kv.copy_(given.kv)
-        held = min(limit, state.latent.kv.shape[3])
-        self.latent[..., :held, :].copy_(state.latent.kv[..., :held, :])
+            for held, theirs_held in zip(ours.kv, given.kv, strict=True):
+                held.copy_(theirs_held)
+        known = min(limit, state.latent.room)
+        for held, theirs_held in zip(self.latent, state.latent.kv, strict=True):
+            held[:, :, :known].copy_(theirs_held[:, :, :known])
         for row, (begin, end) in enumerate(zip(state.begin, state.length, strict=True)):
             if end - begin > room:
                 raise too_long(room)

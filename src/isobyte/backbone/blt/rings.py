@@ -46,9 +46,9 @@ class Ring:
         self.window = window if window is not None else self.size + 1
         self.slack = slack if self.endless else self.size
         heads = shape.n_kv_heads
-        self.kv = like.new_zeros(shape.layers, batch, 2 * heads, self.size, shape.head_dim)
-        self.keys, self.values = self.kv[:, :, :heads].unbind(), self.kv[:, :, heads:].unbind()
-        """Of each layer [B, H_kv, R, d]."""
+        self.kv = [like.new_zeros(batch, 2 * heads, self.size, shape.head_dim) for _ in range(shape.layers)]
+        """Of each layer [B, 2 H_kv, R, d]."""
+        self.keys, self.values = [held[:, :heads] for held in self.kv], [held[:, heads:] for held in self.kv]
         self.slots_R = torch.arange(self.size, device=like.device)
         lines = torch.arange(batch * 2 * heads, device=like.device) * self.size
         self.lines_B1H = lines.view(batch, 1, 2 * heads)
@@ -77,7 +77,7 @@ class Ring:
         if fed.document_BS is not None:
             earliest = torch.maximum(earliest, fed.document_BS[:, None, :, None])
         seen = (held <= asked) & (held >= earliest.clamp(min=0))
-        return torch.where(seen, 0.0, float("-inf")).to(self.kv.dtype)
+        return torch.where(seen, 0.0, float("-inf")).to(self.kv[0].dtype)
 
     def _next(self, layer: int, vectors_N: Tensor, used: int, mask: Tensor | None) -> Attend:
         held, k, v = self.kv[layer].view(-1, self.shape.head_dim), self.keys[layer], self.values[layer]
@@ -148,7 +148,13 @@ class LatentRows:
     def __init__(self, shape: FlatConfig, batch: int, limit: int, like: Tensor) -> None:
         self.shape, self.limit = shape, limit
         heads = 2 * shape.n_kv_heads
-        self.kv = like.new_zeros(shape.layers, batch, heads, min(limit, 64), shape.head_dim)
+        room = min(limit, 64)
+        self.kv = [like.new_zeros(batch, heads, room, shape.head_dim) for _ in range(shape.layers)]
+        """Of each layer [B, 2 H_kv, room, d]."""
+
+    @property
+    def room(self) -> int:
+        return self.kv[0].shape[2]
 
     def reserve(self, patches: int) -> None:
         """Room for `patches` of every row. Raises UserError beyond the limit."""
@@ -158,12 +164,10 @@ class LatentRows:
                 where="context",
                 how="ask for fewer bytes, give a shorter prompt, or raise the limit on patches",
             )
-        room = self.kv.shape[3]
+        room = self.room
         if patches > room:
             size = min(self.limit, max(patches, 2 * room))
-            grown = self.kv.new_zeros(*self.kv.shape[:3], size, self.kv.shape[4])
-            grown[:, :, :, :room] = self.kv
-            self.kv = grown
+            self.kv = [F.pad(held, (0, 0, 0, size - room)) for held in self.kv]
 
     def attention(self, groups: list[Group]) -> list[Attend]:
         """One per layer; the queries come group after group, none padded."""

@@ -20,7 +20,6 @@ from isobyte.backbone.few_rows import FewRows, normed, turns
 from isobyte.backbone.flat import FlatModel
 from isobyte.backbone.patching.patcher import NgramTable, entropy_of
 from isobyte.backbone.patching.rules import Rows
-from isobyte.config.backbone_flat import FlatConfig
 
 
 @dataclass(frozen=True)
@@ -166,12 +165,10 @@ class State:
         x_NE = encoder.embed(ids_BS, grams, fed.places_BS, documents=self.documents_seen).flatten(0, 1)
         self._reserve(fed.last + 1)
         slots = (fed.places_BS % self.hidden.shape[2], self._rows)
-        turn, first = turns(fed.places_BS.flatten(), fed.last, self.model.shape.encoder), -encoder.pools
-        for layer, (block, attend) in enumerate(zip(self.packed.encoder, self.encoder.attention(fed), strict=True)):
-            x_NE = block(x_NE, turn, attend)
-            nth = layer - len(self.packed.encoder) - first
-            if nth >= 0:
-                self.hidden[nth].index_put_((slots[1], slots[0]), x_NE.unflatten(0, (self.batch, -1)))
+        kept: list[Tensor] = []
+        x_NE = self._through(self.packed.encoder, x_NE, self.encoder, fed, kept)
+        for nth, each in enumerate(kept[-encoder.pools :]):
+            self.hidden[nth].index_put_((slots[1], slots[0]), each.unflatten(0, (self.batch, -1)))
         self.passes["encoder"] += 1
         return x_NE.unflatten(0, (self.batch, -1))
 
@@ -198,7 +195,7 @@ class State:
         else:
             assert self.scorer is not None
             x_ND = scorer.embedding(ids_BS).flatten(0, 1)
-            x_ND = _through(self.packed.scorer, x_ND, self.scorer, fed, scorer.shape)
+            x_ND = self._through(self.packed.scorer, x_ND, self.scorer, fed)
             logits = self.packed.scorer_head(normed(x_ND, scorer.norm.eps))
             found = entropy_of(logits).unflatten(0, (self.batch, -1))
             self.passes["entropy"] += 1
@@ -232,7 +229,8 @@ class State:
         self.latent.reserve(max(start + count for _, start, count, _ in groups))
         shape = self.model.shape.latent
         places = [start + i for _, start, count, _ in groups for i in range(count)]
-        turn = turns(torch.tensor(places, device=vectors.device), max(places), shape)
+        slots = torch.tensor(places, device=vectors.device)
+        turn = turns(slots, max(places), shape)
         x_PG = vectors.flatten(1) if self.packed.enter is None else self.packed.enter(vectors.flatten(1))
         for block, attend in zip(self.packed.latent, self.latent.attention(groups), strict=True):
             x_PG = block(x_PG, turn, attend)
@@ -300,17 +298,27 @@ class State:
         decoder = self.model.decoder
         x_ND = decoder.start(ids_BS, encoded).flatten(0, 1)
         kv = self.kv[self._rows, read_BS].flatten(0, 1)
-        turn = turns(fed.places_BS.flatten(), fed.last, self.model.shape.decoder)
-        for layer, (block, attend) in enumerate(zip(self.packed.decoder, self.decoder.attention(fed), strict=True)):
-            if layer < len(self.packed.readers):
-                x_ND = self.packed.readers[layer](x_ND, kv[:, layer])
-            x_ND = block(x_ND, turn, attend)
+        x_ND = self._through(self.packed.decoder, x_ND, self.decoder, fed, read=kv)
         self.passes["decoder"] += 1
         return decoder.norm(x_ND).unflatten(0, (self.batch, -1))
 
-
-def _through(blocks: list[FewRows], x_ND: Tensor, ring: Ring, fed: Fed, shape: FlatConfig) -> Tensor:
-    turn = turns(fed.places_BS.flatten(), fed.last, shape)
-    for block, attend in zip(blocks, ring.attention(fed), strict=True):
-        x_ND = block(x_ND, turn, attend)
-    return x_ND
+    def _through(
+        self,
+        blocks: list[FewRows],
+        x_ND: Tensor,
+        ring: Ring,
+        fed: Fed,
+        kept: list[Tensor] | None = None,
+        read: Tensor | None = None,
+    ) -> Tensor:
+        """Rows [N, D] through a local stack. `kept` is given what comes out of each block; `read` [N, layers, 2, k, D]
+        is what the decoder's cross-attention reads before the first of them."""
+        turn = turns(fed.places_BS.flatten(), fed.last, ring.shape)
+        for layer, (block, attend) in enumerate(zip(blocks, ring.attention(fed), strict=True)):
+            if read is not None and layer < len(self.packed.readers):
+                x_ND = self.packed.readers[layer](x_ND, read[:, layer])
+            x_ND = block(x_ND, turn, attend)
+            if kept is not None:
+                # the next layer's result may be written where this one lies
+                kept.append(x_ND.clone())
+        return x_ND
