@@ -138,6 +138,8 @@ def _visible(text: str) -> str:
         (["--length", "0"], "--length"),
         (["--count", "0"], "--count"),
         (["--prompt", "12345", "--length", "5"], "--prompt"),
+        (["--patches", "0"], "patches"),
+        (["--length", "60", "--patches", "3"], "room for 3 patches"),
         (["--stop", ""], "stop"),
         (["--top-p", "0"], "top_p"),
     ],

@@ -42,6 +42,7 @@ def sample(
     draft: int | None = None,
     refresh: Literal["never", "at_boundary", "always"] | None = None,
     stop: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+    patches: int | None = None,
     trace: Path | None = None,
     device: str = "auto",
     threads: int | None = None,
@@ -77,6 +78,8 @@ def sample(
             same at temperature 0, its law at any
         refresh: backbone blt: whether drafts begin with an exact byte: never (the usual), at_boundary or always
         stop: backbone blt: a text that ends a sample, and is left out of it; may be given several times
+        patches: backbone blt: the most patches that a text may have, for a latent transformer that was trained on no
+            more; as many as come if left out
         trace: write an HTML page that shows step by step how the first sample came about
         device: auto, cpu, cuda, ...
         threads: CPU threads
@@ -93,12 +96,19 @@ def sample(
     if _patched(run):
         _refuse(settings, template=template, trace=trace)
         how = blt.Settings(
-            1, seed, temperature, top_p, draft, refresh or "never", tuple(os.fsencode(text) for text in stop)
+            1,
+            seed,
+            temperature,
+            top_p,
+            draft,
+            refresh or "never",
+            tuple(os.fsencode(text) for text in stop),
+            patches=patches,
         )
         if refresh is not None and draft is None:
             raise UserError("nothing is drafted", where="--refresh", how="say how many bytes with --draft")
         return _generate(run, os.fsencode(prompt), length, count, how, device=device, threads=threads, as_json=json)
-    for name, given in (("draft", draft), ("refresh", refresh), ("stop", stop or None)):
+    for name, given in (("draft", draft), ("refresh", refresh), ("stop", stop or None), ("patches", patches)):
         if given is not None:
             raise UserError("is for runs of backbone blt", where=f"--{name}", how="leave it out")
     ask = Ask(os.fsencode(prompt), None if template is None else _template(template), length, count)

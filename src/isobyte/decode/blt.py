@@ -62,6 +62,7 @@ class Settings:
             ("temperature", not 0 <= self.temperature < math.inf, f"{self.temperature}", "take 0 or more"),
             ("top_p", not 0 < self.top_p <= 1, f"{self.top_p}", "take more than 0 and at most 1"),
             ("draft", self.draft is not None and self.draft < 1, f"{self.draft} bytes a draft", "take at least 1"),
+            ("patches", self.patches is not None and self.patches < 1, f"{self.patches} patches", "take at least 1"),
             ("refresh", self.refresh not in get_args(Refresh), f"{self.refresh!r}", "never, at_boundary or always"),
             ("stop", b"" in self.stop, "an empty text is everywhere", "leave it out"),
         ):
