@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from isobyte.backbone.blt.model import BltModel
+from isobyte.backbone.blt.network import BltNetwork
 from isobyte.backbone.byte_ids import BOS, COUNT
 from isobyte.config.backbone import BltConfig, FlatConfig
 from isobyte.config.patching import EntropyPatching, FlatScorer, Patching
@@ -21,7 +22,7 @@ def entropy_patching(cap: int | None = None) -> EntropyPatching:
     return EntropyPatching(scorer=scorer, threshold=1.0, max_length=cap)
 
 
-def blt(patching: Patching | None = None, *, seed: int = 0, sharp: float = 6.0, **shape: Any) -> BltModel:
+def blt(patching: Patching | None = None, *, seed: int = 0, sharp: float = 6.0, **shape: Any) -> BltNetwork:
     """A model whose next byte depends on what came before: norms and head are made to speak up. The threshold of an
     entropy rule is set for patches of about three bytes of random text."""
     torch.manual_seed(seed)
@@ -33,7 +34,7 @@ def blt(patching: Patching | None = None, *, seed: int = 0, sharp: float = 6.0, 
         hash_vocab=97,
         **shape,
     )
-    model = BltModel(config).eval()
+    model = BltNetwork(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim == 1:

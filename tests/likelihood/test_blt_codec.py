@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from blt_models import blt, entropy_patching
-from isobyte.backbone.blt.model import BltModel
+from isobyte.backbone.blt.network import BltNetwork
 from isobyte.backbone.blt.patches import Patches
 from isobyte.config.objective import ArConfig
 from isobyte.config.patching import SpacePatching
@@ -27,7 +27,7 @@ WINDOW = 12
 MODELS = {"entropy": blt(entropy_patching(cap=4), sharp=2), "space": blt(SpacePatching(), sharp=2)}
 
 
-def codec(model: BltModel) -> Codec:
+def codec(model: BltNetwork) -> Codec:
     return Codec(ArConfig(), model, Route(Order("left_to_right"), WINDOW, 3))
 
 

@@ -4,14 +4,14 @@ import torch
 
 from isobyte.backbone import flat
 from isobyte.backbone.blt import initial
-from isobyte.backbone.blt.model import BltModel
+from isobyte.backbone.blt.network import BltNetwork
 from isobyte.backbone.digits import DigitEmbedding
 from isobyte.backbone.flat import FlatModel
 from isobyte.config.backbone import Backbone, BltConfig
 from isobyte.config.objective import DigitsConfig, Objective
 from isobyte.representation.digits import code_table
 
-Model = FlatModel | BltModel
+Model = FlatModel | BltNetwork
 
 
 def build_network(shape: Backbone, objective: Objective, vocab: int, attention: str = "sdpa") -> Model:
@@ -20,7 +20,7 @@ def build_network(shape: Backbone, objective: Objective, vocab: int, attention: 
     Its weights are PyTorch's own until it is initialised or loaded.
     """
     if isinstance(shape, BltConfig):
-        return BltModel(shape, attention=attention)
+        return BltNetwork(shape, attention=attention)
     embedding = None
     if isinstance(objective, DigitsConfig):
         codes = code_table(vocab, objective.digits, shuffle=objective.shuffle, seed=objective.shuffle_seed)
@@ -32,7 +32,7 @@ def build_network(shape: Backbone, objective: Objective, vocab: int, attention: 
 
 def initialise(model: Model, seed: int) -> None:
     """Initial weights, deterministic in `seed` on any device; a patcher's are left as they are."""
-    if isinstance(model, BltModel):
+    if isinstance(model, BltNetwork):
         initial.initialise(model, seed)
     else:
         flat.initialise(model, seed)

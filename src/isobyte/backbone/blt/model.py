@@ -1,7 +1,5 @@
 """The Byte Latent Transformer: bytes -> patches -> bytes."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
@@ -9,15 +7,12 @@ from isobyte.backbone.attention import ATTENTION, Attention, explicit
 from isobyte.backbone.blt.cross import CrossAttention, Crosses, pool_max
 from isobyte.backbone.blt.hashing import HashEmbedding, grams, within_document
 from isobyte.backbone.blt.patches import Patches
-from isobyte.backbone.byte_ids import COUNT, OFFSET, documents_of, ids_of
-from isobyte.backbone.layers import Block, Blocks, Positions, RMSNorm, Rotations, rotation
-from isobyte.backbone.mask import Dense, Mask, MaskSpec, Patched, document_mask
+from isobyte.backbone.byte_ids import COUNT, OFFSET, documents_of
+from isobyte.backbone.layers import Block, Blocks, RMSNorm, Rotations, rotation
+from isobyte.backbone.mask import Dense, Mask, MaskSpec, document_mask
 from isobyte.backbone.patching.patcher import Patcher
 from isobyte.config.backbone_blt import BltConfig
 from isobyte.config.backbone_flat import FlatConfig
-
-if TYPE_CHECKING:
-    from isobyte.backbone.blt.state import State
 
 
 class Stack(nn.Module):
@@ -146,14 +141,7 @@ class Decoder(nn.Module):
 
 
 class BltModel(nn.Module):
-    """Bytes -> hidden states -> logits, through patches that the model's own patcher makes.
-
-    It stands where a flat network over bytes stands (symbols 0..255, and 256 for the beginning), and serves texts
-    with all 260 ids by `hidden` and `id_logits`.
-    """
-
-    vocab = 256
-    codes = None
+    """Texts of 260 ids -> hidden states -> logits, through patches that the model's own patcher makes."""
 
     def __init__(self, shape: BltConfig, *, attention: str = "sdpa") -> None:
         super().__init__()
@@ -197,37 +185,6 @@ class BltModel(nn.Module):
     def logits(self, h_BSD: Tensor) -> Tensor:
         """[..., D] -> [..., 256], of bytes alone."""
         return nn.functional.linear(h_BSD, self.head.weight[OFFSET:])
-
-    def forward(
-        self,
-        inputs_BS: Tensor,
-        mask: Mask,
-        *,
-        positions: Positions | None = None,  # noqa: ARG002 - they are those of the bytes, whatever is said of them
-        time_B: Tensor | None = None,
-        cache: "State | None" = None,
-        keep: int = 0,
-    ) -> Tensor:
-        """As a flat network over bytes, from left to right: hidden states [B, S, D].
-
-        With a cache the S bytes come after those it holds, and all of them stay in it.
-        """
-        assert mask.kind in ("causal", "patched")
-        assert time_B is None
-        if cache is not None:
-            assert keep == inputs_BS.shape[1]
-            return cache.feed(ids_of(inputs_BS))
-        return self.hidden(ids_of(inputs_BS), mask.starts if isinstance(mask, Patched) else None)
-
-    def left_to_right(self, inputs_BS: Tensor) -> Mask:
-        """The mask of autoregression: where patches open in windows of symbols."""
-        return Patched(self.patcher.starts(ids_of(inputs_BS)))
-
-    def new_cache(self, batch: int, capacity: int) -> "State":
-        """An empty cache for `capacity` bytes of `batch` rows."""
-        from isobyte.backbone.blt.state import State
-
-        return State(self, batch, capacity)
 
 
 def _cross(shape: BltConfig, local: FlatConfig, heads: int | None, attention: Attention) -> CrossAttention:
