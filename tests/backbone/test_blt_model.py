@@ -1,6 +1,7 @@
 """The model's full pass: what may influence what, and its parts against references that share no code with it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -8,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from blt_models import blt, entropy_patching, texts
+from blt_models import blt, entropy_patching, local, texts
 from isobyte.backbone.blt.cross import CrossAttention, pool_max
 from isobyte.backbone.blt.hashing import PRIMES, HashEmbedding, grams
 from isobyte.backbone.blt.model import BltModel
+from isobyte.backbone.blt.residual import doubled
 from isobyte.backbone.byte_ids import EOS, documents_of
+from isobyte.config.backbone import FlatConfig
 from isobyte.config.patching import BytePatching, Patching, SpacePatching, StaticPatching
 
 PATCHINGS: dict[str, Callable[[], Patching]] = {
@@ -183,3 +186,30 @@ def test_documents_are_counted_by_their_ends() -> None:
     assert documents is not None
     assert documents.tolist() == [[0, 0, 0, 1, 1, 2]]
     assert documents_of(ids[:, :2]) is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"latents": 3, "latent": FlatConfig(layers=2, width=96, heads=4, ffn=64)},
+        {"encoder": local(3), "encoder_cross_layers": "all"},
+        {"decoder_cross_layers": "first"},
+    ],
+    ids=["projected", "as wide as k vectors", "all layers pool", "first layer reads"],
+)
+@torch.no_grad()
+def test_a_model_that_adds_once_is_one_that_adds_twice(options: dict[str, Any]) -> None:
+    model, ids = blt(entropy_patching()), texts(2, 40)
+    torch.manual_seed(4)
+    single = BltModel(model.shape.model_copy(update=options)).eval()
+    single.patcher.load_state_dict(model.patcher.state_dict())
+    weights, shape = doubled(single.state_dict(), single.shape)
+    twice = BltModel(shape).eval()
+    twice.load_state_dict(weights)
+    assert shape.cross_residual == "doubled"
+    torch.testing.assert_close(twice.hidden(ids), single.hidden(ids), rtol=0, atol=1e-4)
+    unscaled = BltModel(shape).eval()
+    unscaled.load_state_dict(single.state_dict())
+    assert (unscaled.hidden(ids) - single.hidden(ids)).abs().amax() > 1e-2
+    assert doubled(weights, shape)[1] is shape

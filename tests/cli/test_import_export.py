@@ -234,16 +234,23 @@ def test_export_leaves_a_folder_that_holds_something_alone(
 
 FLAT = {"kind": "flat", "layers": 1, "width": 16, "heads": 2}
 BLT = {
-    "kind": "blt", "encoder": FLAT, "decoder": FLAT, "latent": FLAT, "hash_vocab": 31, "cross_residual": "doubled",
+    "kind": "blt", "encoder": FLAT, "decoder": FLAT, "latent": FLAT, "hash_vocab": 31,
     "patching": {"kind": "byte"}, "latents": 2,
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("residual", ["single", "doubled"])
 @pytest.mark.parametrize("document_mask", [True, False])
 def test_of_a_run_trained_here_the_special_ids_are_silenced(
-    document_mask: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    document_mask: bool,
+    residual: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    config = RunConfig.model_validate(run_data() | {"backbone": BLT | {"document_mask": document_mask}})
+    config = RunConfig.model_validate(
+        run_data() | {"backbone": BLT | {"document_mask": document_mask, "cross_residual": residual}}
+    )
     run, there = tmp_path / "run", tmp_path / "there"
     assert isinstance(config.backbone, BltConfig)
     torch.manual_seed(4)
@@ -251,7 +258,8 @@ def test_of_a_run_trained_here_the_special_ids_are_silenced(
     save(build(config.representation), run / "representation")
     assert isobyte(monkeypatch, "export", run, "--out", there, "--json") == 0
     notes = json.loads(capsys.readouterr().out.splitlines()[-1])["notes"]
-    assert ["ends of sequences" in note for note in notes[:-1]] == [True] * document_mask
+    assert any("ends of sequences" in note for note in notes) == document_mask
+    assert any("adds its input twice" in note for note in notes) == (residual == "single")
     assert "byte 0xFF" in notes[-1]
     expected, got = logits(run), their_logits(BltForCausalLM.from_pretrained(there).eval(), texts())
     torch.testing.assert_close(got[..., 4:], expected[..., 4:], **NEAR)

@@ -7,6 +7,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from isobyte.backbone.blt import interchange, official_config, transformers_config
+from isobyte.backbone.blt.residual import doubled
 from isobyte.backbone.llama import llama_config, to_llama
 from isobyte.config.backbone import BltConfig, FlatConfig
 from isobyte.config.data import DataConfig, ElsewhereCorpus
@@ -104,7 +105,8 @@ def export_run(path: Path, out: Path, format: Format = "transformers") -> Record
 
 
 def _export_blt(config: RunConfig, shape: BltConfig, ours: dict[str, Tensor], out: Path, format: Format) -> Record:
-    positions = config.train.window + 1
+    positions, single = config.train.window + 1, shape.cross_residual == "single"
+    ours, shape = doubled(ours, shape)
     threshold = float(ours["patcher.threshold"]) if isinstance(shape.patching, EntropyPatching) else None
     beside = None
     if format == "transformers":
@@ -114,6 +116,8 @@ def _export_blt(config: RunConfig, shape: BltConfig, ours: dict[str, Tensor], ou
         args, beside, notes = official_config.write_config(shape, threshold, positions)
         theirs_config = {"args": args}
         weights = interchange.official(interchange.weights_of(shape), shape.hash_vocab)
+    if single:
+        notes.append("cross-attention adds its input twice there: weights are scaled to match, by powers of two")
     if not isinstance(config.data.corpus, ElsewhereCorpus):
         ours[interchange.HEAD] = interchange.silenced(ours[interchange.HEAD])
         notes.append("the four ids that are no byte were never trained: they predict what byte 0xFF predicts")
