@@ -12,8 +12,8 @@ from isobyte.config.patching import Patching
 class BltConfig(Config):
     """A local encoder over bytes, a latent transformer over patches, a local decoder over bytes (arXiv 2412.09871).
 
-    The defaults follow the paper where it and the released code part, but for what it leaves open. What the released
-    checkpoints need stands behind `cross_residual`, `hashing` and `decoder_input`.
+    Where paper and released code part, `cross_residual` is the paper's by default, `hashing` and `decoder_input` are
+    the code's; released checkpoints need all three as in the code.
     """
 
     kind: Literal["blt"] = "blt"

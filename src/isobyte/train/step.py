@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from isobyte.backbone.mask import Patched
+from isobyte.config.backbone import BltConfig
 from isobyte.config.run import RunConfig
 from isobyte.data.patch_window import PatchRows
 from isobyte.objective.ar import padded_question
@@ -82,11 +83,14 @@ def train_step(
                 loss = cost_sum(network, question) / count
             loss.backward()
             total += loss.detach()
-            grouped += _patches(question)
+            if isinstance(question.view.mask, Patched):
+                grouped += _patches(question.view.mask)
     flat = [parameter for _, parameter in flat_parameters(optimizer)]
     ranks.sum_gradients(flat)
     norm = torch.nn.utils.clip_grad_norm_(flat, train.clip or float("inf"), foreach=True)
-    total, grouped = ranks.sum(total), ranks.sum(grouped)
+    total = ranks.sum(total)
+    if isinstance(config.backbone, BltConfig):
+        grouped = ranks.sum(grouped)
     if not math.isfinite(total + norm):
         raise NonFinite(f"loss {total.item()}, gradient norm {norm.item()} at step {step}")
     lr = train.optimizer.lr * lr_scale(train.schedule, step, train.steps)
@@ -118,10 +122,7 @@ def _questions(config: RunConfig, batch: np.ndarray | PatchRows, model: Model, d
     return training_questions(config.objective, x_BT, model, draw)
 
 
-def _patches(question: Question) -> Tensor:
+def _patches(mask: Patched) -> Tensor:
     """Latents of a batch, and pairs of a latent and one that it sees, itself included: [2]."""
-    mask = question.view.mask
-    if not isinstance(mask, Patched):
-        return torch.zeros((), dtype=torch.long)
     count_B = mask.starts[:, 1:].sum(1)
     return torch.stack((count_B.sum(), (count_B * (count_B + 1) // 2).sum()))

@@ -23,9 +23,7 @@ class Reader:
 
     @classmethod
     def of(cls, cross: CrossAttention) -> "Reader":
-        scale = (cross.query.weight.shape[0] // cross.heads) ** -0.5
-        query = Product(cross.query.weight * cross.query_norm.weight * scale)
-        return cls(query, Product(cross.out.weight), cross.heads, cross.residual, cross.query_norm.eps)
+        return cls(_query(cross), Product(cross.out.weight), cross.heads, cross.residual, cross.query_norm.eps)
 
     def __call__(self, x_ND: Tensor, kv_N2KD: Tensor) -> Tensor:
         """Rows [N, D] read the k keys and values [N, 2, k, D] of one patch each."""
@@ -49,10 +47,9 @@ class Pooler:
 
     @classmethod
     def of(cls, cross: CrossAttention) -> "Pooler":
-        scale = (cross.query.weight.shape[0] // cross.heads) ** -0.5
         return cls(
-            Product(cross.query.weight * cross.query_norm.weight * scale),
-            Product(cross.key_value.weight * cross.held_norm.weight),
+            _query(cross),
+            Product(_held(cross)),
             Product(cross.out.weight),
             cross.heads,
             cross.residual,
@@ -88,8 +85,7 @@ class Packed:
         self.enter = Product(enter.weight) if isinstance(enter, torch.nn.Linear) else None
         self.vectors = Product(model.decoder.enter.weight)
         self.readers = [Reader.of(cross) for cross in model.decoder.cross]
-        gained = [cross.key_value.weight * cross.held_norm.weight for cross in model.decoder.cross]
-        self.held = Product(torch.cat(gained))
+        self.held = Product(torch.cat([_held(cross) for cross in model.decoder.cross]))
 
     def pooled(self, layers: list[Tensor]) -> Tensor:
         """The k vectors [1, k, E] of one patch by its bytes' states [L, E] after each layer that pools."""
@@ -104,3 +100,14 @@ class Packed:
         vectors = self.vectors(latents_PG).view(len(latents_PG) * decoder.latents, -1)
         found = self.held(normed(vectors, decoder.cross[0].held_norm.eps))
         return found.view(len(latents_PG), decoder.latents, len(self.readers), 2, -1).permute(0, 2, 3, 1, 4)
+
+
+def _query(cross: CrossAttention) -> Product:
+    """With the norm's gain and attention's scale in it."""
+    scale = (cross.query.weight.shape[0] // cross.heads) ** -0.5
+    return Product(cross.query.weight * cross.query_norm.weight * scale)
+
+
+def _held(cross: CrossAttention) -> Tensor:
+    """The matrix of keys and values, with the norm's gain in it."""
+    return cross.key_value.weight * cross.held_norm.weight

@@ -44,7 +44,6 @@ class Ring:
         self.endless = window is not None and window + slack < capacity
         self.size = window + slack if window is not None and self.endless else capacity + slack
         self.window = window if window is not None else self.size + 1
-        self.slack = slack if self.endless else self.size
         heads = shape.n_kv_heads
         self.kv = [like.new_zeros(batch, 2 * heads, self.size, shape.head_dim) for _ in range(shape.layers)]
         """Of each layer [B, 2 H_kv, R, d]."""
@@ -84,14 +83,6 @@ class Ring:
         if used < self.size:
             k, v = k[:, :, :used], v[:, :, :used]
         batch = self.batch
-        if mask is None and batch == 1 and self.shape.heads == self.shape.n_kv_heads:
-            only_k, only_v, head_dim = k[0].transpose(1, 2), v[0], self.shape.head_dim
-
-            def attend_one(q: Tensor, kv: Tensor) -> Tensor:
-                held.index_copy_(0, vectors_N, kv.view(-1, head_dim))
-                return q.transpose(0, 1).bmm(only_k).softmax(-1).bmm(only_v).view(1, -1)
-
-            return attend_one
 
         def attend(q: Tensor, kv: Tensor) -> Tensor:
             rows, heads, head_dim = q.shape
