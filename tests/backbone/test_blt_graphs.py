@@ -21,7 +21,8 @@ from isobyte.backbone.blt.parts import Parts
 from isobyte.backbone.blt.state import State
 from isobyte.backbone.byte_ids import EOS, OFFSET
 from isobyte.config.backbone_flat import FlatConfig
-from isobyte.decode.blt import Settings, generate
+from isobyte.decode.blt import generate
+from isobyte.decode.blt_settings import Settings
 from isobyte.decode.noise import Noise
 from isobyte.decode.speculative import Chooser
 from isobyte.errors import UserError

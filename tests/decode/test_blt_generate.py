@@ -10,7 +10,8 @@ from blt_models import blt, entropy_patching, recomputed, texts
 from isobyte.backbone.blt.model import BltModel
 from isobyte.backbone.byte_ids import BOS, EOS, OFFSET
 from isobyte.config.patching import BytePatching, SpacePatching, StaticPatching
-from isobyte.decode.blt import Settings, generate
+from isobyte.decode.blt import generate
+from isobyte.decode.blt_settings import Settings
 from isobyte.errors import UserError
 
 LENGTH = 40

@@ -10,7 +10,8 @@ import torch
 from blt_models import blt, entropy_patching, texts
 from isobyte.backbone.blt.model import BltModel
 from isobyte.backbone.byte_ids import BOS, EOS
-from isobyte.decode.blt import Generated, Refresh, Settings, generate
+from isobyte.decode.blt import Generated, generate
+from isobyte.decode.blt_settings import Refresh, Settings
 
 LENGTH = 37
 """No multiple of a draft and the byte after it."""

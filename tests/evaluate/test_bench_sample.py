@@ -19,7 +19,8 @@ from isobyte.cost.bandwidth import (
 )
 from isobyte.cost.blt import blt_parameters
 from isobyte.data.stream import Stream
-from isobyte.decode.blt import Settings, generate
+from isobyte.decode.blt import generate
+from isobyte.decode.blt_settings import Settings
 from isobyte.errors import UserError
 from isobyte.evaluate import bench_sample as module
 from isobyte.evaluate import bench_subject

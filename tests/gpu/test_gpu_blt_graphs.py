@@ -13,7 +13,8 @@ from isobyte.backbone.blt.model import BltModel
 from isobyte.backbone.byte_ids import OFFSET
 from isobyte.config.backbone import FlatConfig
 from isobyte.config.patching import StaticPatching
-from isobyte.decode.blt import Settings, generate
+from isobyte.decode.blt import generate
+from isobyte.decode.blt_settings import Settings
 from isobyte.decode.noise import Noise
 from isobyte.decode.speculative import Chooser
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from blt_models import blt
 from isobyte.backbone.blt.model import BltModel
 from isobyte.backbone.byte_ids import BOS, OFFSET
-from isobyte.decode.blt import Refresh, Settings, generate
+from isobyte.decode.blt import generate
+from isobyte.decode.blt_settings import Refresh, Settings
 from isobyte.decode.draw import adjusted
 from isobyte.decode.noise import Noise
 from isobyte.decode.speculative import Chooser

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from isobyte.backbone.mask import Mask, MaskSpec, Ranked
+from isobyte.backbone.mask import Blocked, Mask, MaskSpec, Ranked
 
 Attention = Callable[[Tensor, Tensor, Tensor, Mask], Tensor]
 """q [B, H, S, d], k and v [B, H_kv, P + S, d], mask of the S cells -> [B, H, S, d].
@@ -27,6 +27,8 @@ def explicit(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
     """PyTorch's fused kernels."""
+    if isinstance(mask, Blocked):
+        return _blocked(q, k, v, mask)
     gqa = q.shape[1] != k.shape[1]
     whole = isinstance(mask, MaskSpec) and mask.sees_all(k.shape[2])
     if whole and (mask.kind == "bidirectional" or q.shape[2] == 1):
@@ -39,6 +41,34 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
 def _dense(q: Tensor, k: Tensor, mask: Mask) -> Tensor:
     length = q.shape[2]
     return mask.dense(length, q.device, k.shape[2] - length)
+
+
+def _blocked(q: Tensor, k: Tensor, v: Tensor, mask: Blocked) -> Tensor:
+    """The text by itself; then every block over what it sees of the text and over itself, by one softmax.
+
+    With a window that is much shorter than the text each block's keys are gathered, and the others never met.
+    """
+    T, size, begins_BJ = mask.length, mask.blocks.size, mask.blocks.begins_BJ
+    text = sdpa(q[:, :, :T], k[:, :, :T], v[:, :, :T], MaskSpec("causal", mask.window))
+    groups = q.shape[1] // k.shape[1]
+    k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
+    asked, own_k, own_v = (x[:, :, T:].unflatten(2, (-1, size)) for x in (q * q.shape[-1] ** -0.5, k, v))
+    held_k, held_v = k[:, :, None, :T], v[:, :, None, :T]
+    held_BJR = torch.arange(T, device=q.device).expand(*begins_BJ.shape, T)
+    if mask.window is not None and 2 * mask.window <= T:
+        reach = torch.arange(1 - mask.window, 0, device=q.device)
+        held_BJR = begins_BJ[:, :, None] + reach
+        rows = torch.arange(len(q), device=q.device)[:, None, None]
+        held_k, held_v = (x.transpose(1, 2)[rows, held_BJR.clamp(min=0)].movedim(3, 1) for x in (k, v))
+    hidden = (held_BJR < 0) | (held_BJR >= begins_BJ[:, :, None])
+    hidden_BJKR = hidden[:, :, None].expand(-1, -1, size, -1)
+    if mask.window is not None:
+        places_BJK = mask.blocks.places_BC.unflatten(1, (-1, size))
+        hidden_BJKR = hidden_BJKR | (held_BJR[:, :, None] <= places_BJK[..., None] - mask.window)
+    before = (asked @ held_k.transpose(-1, -2)).masked_fill(hidden_BJKR[:, None], float("-inf"))
+    weights = torch.cat((before, asked @ own_k.transpose(-1, -2)), -1).softmax(-1)
+    before, own = weights.split((held_BJR.shape[-1], size), -1)
+    return torch.cat((text, (before @ held_v + own @ own_v).flatten(2, 3)), 2)
 
 
 @lru_cache(maxsize=32)
@@ -70,6 +100,28 @@ def _ranked_blocks(mask: Ranked, batch: int, device: str):
         return create_block_mask(ranked, batch, None, shape[1], shape[1], device=device)
 
 
+@lru_cache(maxsize=2)
+def _blocked_blocks(mask: Blocked, device: str):
+    """One per mask, which serves all layers of a step; `mask` compares by identity."""
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    T, size, reach = mask.length, mask.blocks.size, mask.window or mask.length + mask.blocks.size
+    begins, places = mask.blocks.begins_BJ.to(device), mask.blocks.places_BC.to(device)
+    last = places.shape[1] - 1
+
+    def blocked(b: Tensor, _h: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        cell = (query - T).clamp(0, last)
+        begin, place = begins[b, cell // size], places[b, cell]
+        of_text = (query < T) & (query >= key) & (query - key < reach)
+        before = (query >= T) & (key < T) & (key < begin) & (place - key < reach)
+        own = (query >= T) & (key >= T) & ((query - T) // size == (key - T) // size)
+        return of_text | before | own
+
+    with torch.inference_mode(False):
+        total = T + places.shape[1]
+        return create_block_mask(blocked, len(begins), None, total, total, device=device)
+
+
 def flex(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
     """FlexAttention; on a CPU forward only. With a cache the queries are few, and SDPA serves them."""
     from torch.nn.attention.flex_attention import flex_attention
@@ -79,6 +131,8 @@ def flex(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
     blocks = None
     if isinstance(mask, Ranked):
         blocks = _ranked_blocks(mask, len(q), str(q.device))
+    elif isinstance(mask, Blocked):
+        blocks = _blocked_blocks(mask, str(q.device))
     elif mask.kind == "causal":
         blocks = _causal_blocks(q.shape[2], str(q.device), mask.window)
     out = flex_attention(q, k, v, block_mask=blocks, enable_gqa=q.shape[1] != k.shape[1])

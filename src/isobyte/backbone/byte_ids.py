@@ -7,6 +7,8 @@ BOE, BOS, EOS, DELIMITER = 0, 1, 2, 3
 """What stands before the beginning; beginning and end of a sequence; BPE's delimiter."""
 OFFSET = 4
 COUNT = OFFSET + 256
+MASK = COUNT
+"""What a hidden cell of a block holds (arXiv 2605.08044). It is only ever shown: no head has a row for it."""
 
 
 def ids_of(symbols: Tensor) -> Tensor:

@@ -69,15 +69,76 @@ class Dense:
 
 
 @dataclass(frozen=True, eq=False)
+class PatchBlocks:
+    """Cells that stand beside a text of patches, after all of it: J blocks of `size` cells per row (arXiv 2605.08044).
+
+    Block j is read off the text from place `begins_BJ` on; it is told the latent of patch j, and what comes before its
+    first cell. Its cells see each other, and no other block.
+    """
+
+    begins_BJ: Tensor
+    """[B, J]; -1 where a row has no such block."""
+    size: int
+
+    @classmethod
+    def of(cls, starts: Tensor, size: int) -> "PatchBlocks":
+        """One for every patch but the first, from where it opens, by bits [B, T + 1], the cell to come included."""
+        patch_BS = starts.long().cumsum(1) - 1
+        count = int(patch_BS[:, -1].max())
+        begins = patch_BS.new_full((len(starts), count + 2), -1)
+        places = torch.arange(starts.shape[1], device=starts.device).expand_as(starts)
+        begins.scatter_(1, torch.where(starts, patch_BS, count + 1), torch.where(starts, places, -1))
+        return cls(begins[:, 1 : count + 1], size)
+
+    @property
+    def places_BC(self) -> Tensor:
+        """[B, J size] of each cell; of a block that is none, from -1 on."""
+        device = self.begins_BJ.device
+        return (self.begins_BJ[:, :, None] + torch.arange(self.size, device=device)).flatten(1)
+
+
+@dataclass(frozen=True, eq=False)
 class Patched:
-    """Causal, with bytes grouped into patches: what a network of patches is told of a window."""
+    """Causal, with bytes grouped into patches, and perhaps blocks beside: what a network of patches is told of a
+    window."""
 
     starts: Tensor
-    """[B, S + 1] bool: where patches open, the cell to come included."""
+    """[B, T + 1] bool: where patches open, the cell to come included."""
+    blocks: PatchBlocks | None = None
+    """The cells after the T of the text."""
     kind: Literal["patched"] = "patched"
 
     def dense(self, length: int, device: torch.device | str = "cpu", prefix: int = 0) -> Tensor:
-        return CAUSAL.dense(length, device, prefix)
+        if self.blocks is None:
+            return CAUSAL.dense(length, device, prefix)
+        return Blocked(self.starts.shape[1] - 1, self.blocks).dense(length, device, prefix)
+
+
+@dataclass(frozen=True, eq=False)
+class Blocked:
+    """A text of `length` cells, each of which sees the last `window` up to itself, and blocks, whose cells see each
+    other and, of the text, what lies before their block and less than `window` before themselves."""
+
+    length: int
+    blocks: PatchBlocks
+    window: int | None = None
+    kind: Literal["blocked"] = "blocked"
+
+    def dense(self, length: int, device: torch.device | str = "cpu", prefix: int = 0) -> Tensor:
+        """[B, 1, S, prefix + S] bool; True where query (row) sees key (column)."""
+        T, size, begins_BJ = self.length, self.blocks.size, self.blocks.begins_BJ.to(device)
+        assert length == T + begins_BJ.shape[1] * size
+        batch = len(begins_BJ)
+        visible = torch.zeros(batch, length, length, dtype=torch.bool, device=device)
+        visible[:, :T, :T] = MaskSpec("causal", self.window).dense(T, device)
+        text = torch.arange(T, device=device)
+        before = text < begins_BJ.repeat_interleave(size, 1)[:, :, None]
+        if self.window is not None:
+            before &= text > self.blocks.places_BC.to(device)[:, :, None] - self.window
+        visible[:, T:, :T] = before
+        block = torch.arange(length - T, device=device) // size
+        visible[:, T:, T:] = block == block[:, None]
+        return _with_prefix(visible[:, None], prefix)
 
 
 def document_mask(documents_BT: Tensor, spec: MaskSpec) -> Tensor:
@@ -86,7 +147,7 @@ def document_mask(documents_BT: Tensor, spec: MaskSpec) -> Tensor:
     return same & spec.dense(documents_BT.shape[1], documents_BT.device)
 
 
-Mask = MaskSpec | Ranked | Dense | Patched
+Mask = MaskSpec | Ranked | Dense | Patched | Blocked
 CAUSAL = MaskSpec("causal")
 BIDIRECTIONAL = MaskSpec("bidirectional")
 

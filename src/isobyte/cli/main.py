@@ -27,6 +27,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "export": ("isobyte.cli.interchange", "export", "write a run as a checkpoint of theirs"),
     "cost": ("isobyte.cli.cost", "cost", "parameters, FLOPs and memory of a recipe, from its config alone"),
+    "cost published": (
+        "isobyte.cli.cost_published",
+        "published",
+        "what Fast BLT's published savings are against an honest baseline",
+    ),
     "data prepare": ("isobyte.cli.data", "prepare", "turn a corpus into checksummed shards of symbols"),
     "data info": ("isobyte.cli.data", "info", "what a prepared folder holds"),
     "data patches": ("isobyte.cli.data_patches", "patches", "show how a rule or a run groups a text into patches"),

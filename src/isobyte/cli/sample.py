@@ -14,7 +14,7 @@ from isobyte.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from isobyte.decode import blt
+    from isobyte.decode import blt_settings
     from isobyte.decode.methods import Settings
     from isobyte.evaluate.loaded import LoadedRun
 
@@ -85,7 +85,7 @@ def sample(
         threads: CPU threads
         json: one JSON object, last on standard output
     """
-    from isobyte.decode import blt
+    from isobyte.decode import blt_settings
     from isobyte.decode.methods import Settings
     from isobyte.decode.trace import Trace, render
     from isobyte.evaluate.sample import Ask, sample_run
@@ -95,14 +95,14 @@ def sample(
     )
     if _patched(run):
         _refuse(settings, template=template, trace=trace)
-        how = blt.Settings(
+        how = blt_settings.Settings(
             1,
             seed,
             temperature,
             top_p,
             draft,
             refresh or "never",
-            tuple(os.fsencode(text) for text in stop),
+            stop=tuple(os.fsencode(text) for text in stop),
             patches=patches,
         )
         if refresh is not None and draft is None:
@@ -161,7 +161,7 @@ def _generate(
     prompt: bytes,
     length: int | None,
     count: int,
-    how: "blt.Settings",
+    how: "blt_settings.Settings",
     *,
     device: str,
     threads: int | None,

@@ -9,8 +9,9 @@ from isobyte.config.schedule import CosineSchedule, LinearSchedule, PolynomialSc
 from isobyte.config.spans import FixedSpans, Spans
 
 __all__ = [
-    "AnyOrderConfig", "ArConfig", "BlockConfig", "CosineSchedule", "DigitsConfig", "EsoConfig", "LinearSchedule",
-    "MaskedConfig", "Objective", "PolynomialSchedule", "Schedule", "SpanConfig", "digit_shape",
+    "AnyOrderConfig", "ArConfig", "BlockConfig", "BltDiffusionConfig", "CausalConfig", "CosineSchedule",
+    "DigitsConfig", "EsoConfig", "LinearSchedule", "MaskedConfig", "Objective", "PolynomialSchedule", "Schedule",
+    "SpanConfig", "digit_shape",
 ]  # fmt: skip
 
 Range = tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(gt=0, le=1)]]
@@ -28,10 +29,30 @@ class _Objective(Config):
         return 0.0
 
 
-class ArConfig(_Objective):
+class CausalConfig(_Objective):
+    """A network that is trained, perhaps among other things, to predict every symbol from those before it."""
+
+
+class ArConfig(CausalConfig):
     """Autoregression: every symbol from those before it; the first from BOS alone."""
 
     kind: Literal["ar"] = "ar"
+
+
+class BltDiffusionConfig(CausalConfig):
+    """Autoregression, and beside it masked diffusion of the block that begins with each patch (BLT-D, 2605.08044).
+
+    For backbone `blt`. Its likelihood is autoregression's; the masked loss is a surrogate, and no part of it.
+    """
+
+    kind: Literal["blt_diffusion"] = "blt_diffusion"
+    block: PositiveInt = 4
+    """Bytes of a block, in training and in generation."""
+    lambda_mask: float = Field(default=1.0, ge=0)
+    """Weight of the masked loss. Both losses are sums over one window's bytes; at 1 each cell of a block counts as much
+    as a byte of the text."""
+    t_min: float = Field(default=1e-3, gt=0, lt=1)
+    """Training draws the mask probability from this to 1, one per window; its loss has weight 1 / t."""
 
 
 class MaskedConfig(Config):
@@ -146,6 +167,6 @@ def _checked(config, clip: Range):
 
 
 Objective = Annotated[
-    ArConfig | MaskedConfig | SpanConfig | BlockConfig | AnyOrderConfig | EsoConfig | DigitsConfig,
+    ArConfig | MaskedConfig | SpanConfig | BlockConfig | AnyOrderConfig | EsoConfig | DigitsConfig | BltDiffusionConfig,
     Field(discriminator="kind"),
 ]

@@ -7,18 +7,20 @@ from pydantic import model_validator
 from isobyte.config.backbone import Backbone, BltConfig, FlatConfig
 from isobyte.config.base import Config
 from isobyte.config.data import DataConfig
-from isobyte.config.objective import DigitsConfig, Objective, SpanConfig
+from isobyte.config.objective import BltDiffusionConfig, CausalConfig, DigitsConfig, Objective, SpanConfig
 from isobyte.config.representation import Representation
 from isobyte.config.train import EvaluateConfig, TrainConfig, check_packing
 
 
 def check_design(representation: Representation, objective: Objective, *, tied: bool, patched: bool = False) -> None:
     """Raises ValueError for an objective with a representation, a head or a backbone that it cannot take."""
-    if patched and (representation.kind != "bytes" or objective.kind != "ar"):
+    if patched and (representation.kind != "bytes" or not isinstance(objective, CausalConfig)):
         raise ValueError(
-            f"backbone blt groups bytes and predicts the next one; take representation bytes and objective ar, not "
-            f"{representation.kind} and {objective.kind}"
+            f"backbone blt groups bytes and predicts the next one; take representation bytes and objective ar or "
+            f"blt_diffusion, not {representation.kind} and {objective.kind}"
         )
+    if isinstance(objective, BltDiffusionConfig) and not patched:
+        raise ValueError("objective blt_diffusion hides blocks where patches open; take backbone blt")
     if isinstance(objective, SpanConfig) and objective.spans.content_dependent and representation.kind != "bytes":
         raise ValueError(f"spans of kind {objective.spans.kind!r} are spans of bytes; take representation bytes")
     if isinstance(objective, DigitsConfig) and tied:

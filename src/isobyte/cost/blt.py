@@ -7,7 +7,7 @@ are depends on the text: a plan takes the expected number, a run the one it has 
 import math
 
 from isobyte.config.backbone import BltConfig, FlatConfig
-from isobyte.config.objective import ArConfig
+from isobyte.config.objective import ArConfig, BltDiffusionConfig, Objective
 from isobyte.config.patching import EntropyPatching, FlatScorer, Patching, StaticPatching
 from isobyte.cost.flops import Flops, Patches, block_products, causal_pairs, flat_flops, pair_products
 from isobyte.cost.parameters import Parameters, flat_parameters, stack_parameters
@@ -49,8 +49,16 @@ def expected_length(patching: Patching) -> float:
     return patching.mean_length
 
 
-def blt_flops(shape: BltConfig, *, vocab: int, window: int, patches: Patches | None = None) -> Flops:
-    """Forward FLOPs of one window of `window` bytes; with the expected `patches` where none are given."""
+def block_size(objective: Objective) -> int:
+    """Cells that an objective has the decoder fill beside its text, for each patch."""
+    return objective.block if isinstance(objective, BltDiffusionConfig) else 0
+
+
+def blt_flops(shape: BltConfig, *, vocab: int, window: int, patches: Patches | None = None, block: int = 0) -> Flops:
+    """Forward FLOPs of one window of `window` bytes; with the expected `patches` where none are given.
+
+    With `block` a block of that many cells per patch goes through the decoder too.
+    """
     T, patches = window, patches or expected_patches(shape.patching, window)
     encoder, latent, decoder = shape.encoder, shape.latent, shape.decoder
     M, pairs = patches.count, patches.pairs
@@ -58,12 +66,15 @@ def blt_flops(shape: BltConfig, *, vocab: int, window: int, patches: Patches | N
         pairs = causal_pairs(M, latent.attention_window)
     local = sum(pair_products(part) * causal_pairs(T, part.attention_window) for part in (encoder, decoder))
     patcher = _patcher_flops(shape.patching, window)
+    cells, ignored = _cell_flops(shape, T, M * block, block, vocab)
     return Flops(
         blocks=0.0,
         encoder=T * block_products(encoder),
         latent=M * block_products(latent),
         decoder=T * block_products(decoder),
         cross=_cross_flops(shape, T, M),
+        cells=cells,
+        cells_executed=cells + ignored,
         attention=local + pair_products(latent) * pairs,
         attention_executed=(pair_products(encoder) + pair_products(decoder)) * T * T
         + pair_products(latent) * (2 * patches.pairs - M),
@@ -85,6 +96,19 @@ def _cross_flops(shape: BltConfig, T: float, M: float) -> float:
     pooling = pools * (M * k * queries_and_out * E * E + T * keys_and_values * E * E + T * k * pair * E)
     reading = reads * (T * queries_and_out * D * D + M * k * keys_and_values * D * D + T * k * pair * D)
     return projections + pooling + reading
+
+
+def _cell_flops(shape: BltConfig, T: float, cells: float, block: int, vocab: int) -> tuple[float, float]:
+    """Of `cells` cells in blocks: blocks of the decoder, queries of its cross-attention, attention, head; and what a
+    kernel computes beside that ignores the mask.
+
+    A cell sees its block, and as much of the text as a byte sees on average: blocks begin all over it.
+    """
+    decoder, (_, reads), D = shape.decoder, cross_layers(shape), shape.decoder.width
+    pairs = cells * (causal_pairs(T, decoder.attention_window) / T + block)
+    executed = (T + cells) ** 2 - T * T
+    row = block_products(decoder) + reads * (2 * 2 * D * D + shape.latents * 4 * D) + 2 * vocab * D
+    return cells * row + pair_products(decoder) * pairs, pair_products(decoder) * (executed - pairs)
 
 
 def cross_layers(shape: BltConfig) -> tuple[int, int]:
@@ -114,8 +138,11 @@ def _patcher_flops(patching: Patching, window: int) -> Flops:
     return flat_flops(scorer, ArConfig(), vocab=IDS, window=window)
 
 
-def blt_parameters(shape: BltConfig) -> Parameters:
-    """Parameters, those of the frozen patcher apart. The head has a row for each of the 260 ids."""
+def blt_parameters(shape: BltConfig, *, cells: bool = False) -> Parameters:
+    """Parameters, those of the frozen patcher apart. The head has a row for each of the 260 ids.
+
+    With `cells` the decoder has embeddings of its own, for the cells of blocks, and one for what is hidden.
+    """
     E, D = shape.encoder.width, shape.decoder.width
     pools, reads = cross_layers(shape)
     scorer = scorer_shape(shape.patching)
@@ -130,7 +157,7 @@ def blt_parameters(shape: BltConfig) -> Parameters:
         decoder=stack_parameters(shape.decoder) + D,
         cross=pools * (4 * E * E + 2 * E) + reads * (4 * D * D + 2 * D),
         projections=sum(_projections(shape)),
-        embedding=IDS * (E + (D if shape.decoder_input == "embedding" else 0)),
+        embedding=IDS * (E + (D if cells or shape.decoder_input == "embedding" else 0)) + D * cells,
         hash_tables=tables * shape.hash_vocab * E,
         head=IDS * D,
         patcher=0 if scorer is None else flat_parameters(scorer, ArConfig(), vocab=IDS).N_total,

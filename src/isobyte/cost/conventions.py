@@ -14,7 +14,7 @@ from typing import Protocol
 
 from isobyte.config.backbone import Backbone, FlatConfig
 from isobyte.config.objective import Objective
-from isobyte.cost.blt import cross_layers, expected_patches
+from isobyte.cost.blt import block_size, cross_layers, expected_patches
 from isobyte.cost.flops import TRAINING, Patches, cells
 from isobyte.cost.network import network_flops
 from isobyte.cost.parameters import flat_parameters
@@ -39,12 +39,17 @@ class _Part:
     vocab: int
 
 
-def _parts(backbone: Backbone, vocab: int, window: int, patches: Patches | None) -> list[_Part]:
+def _parts(backbone: Backbone, objective: Objective, vocab: int, window: int, patches: Patches | None) -> list[_Part]:
     if isinstance(backbone, FlatConfig):
         return [_Part(backbone, 1.0, min(window, backbone.attention_window or window), vocab)]
     count = (patches or expected_patches(backbone.patching, window)).count
-    parts = (backbone.encoder, window, 0), (backbone.latent, count, 0), (backbone.decoder, window, vocab)
-    return [_Part(s, rows / window, min(rows, s.attention_window or rows), head) for s, rows, head in parts]
+    shown = window + count * block_size(objective)
+    parts = (
+        (backbone.encoder, window, window, 0),
+        (backbone.latent, count, count, 0),
+        (backbone.decoder, shown, window, vocab),
+    )
+    return [_Part(s, rows / window, min(seen, s.attention_window or seen), head) for s, rows, seen, head in parts]
 
 
 def _by_part(rule: FlatRule) -> Rule:
@@ -53,7 +58,7 @@ def _by_part(rule: FlatRule) -> Rule:
     def whole(
         backbone: Backbone, objective: Objective, vocab: int, window: int, patches: Patches | None = None
     ) -> float:
-        parts = _parts(backbone, vocab, window, patches)
+        parts = _parts(backbone, objective, vocab, window, patches)
         return sum(part.rows * rule(part.shape, objective, part.vocab, part.window) for part in parts)
 
     whole.__doc__ = rule.__doc__
@@ -127,7 +132,7 @@ def blt_paper(
     Its FFN is two matrices of four times the width, whatever the shape's own; self-attention sees half of its context;
     what finds the patches is not counted.
     """
-    parts = _parts(backbone, vocab, window, patches)
+    parts = _parts(backbone, objective, vocab, window, patches)
     forward = sum(part.rows * _paper_transformer(part.shape, part.window, part.vocab) for part in parts)
     if not isinstance(backbone, FlatConfig):
         pools, reads = cross_layers(backbone)

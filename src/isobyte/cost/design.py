@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from isobyte.config.backbone import BltConfig
 from isobyte.config.run import RunConfig
+from isobyte.cost.blt import block_size
 from isobyte.cost.conventions import CONVENTIONS
 from isobyte.cost.flops import Flops
 from isobyte.cost.memory import Memory, network_memory
@@ -56,7 +57,13 @@ def run_cost(
         patches=patches,
         bytes_per_patch=None if patches is None else bytes_per_patch(train.packing, window, patches.count),
         memory=network_memory(
-            backbone, parameters, vocab=vocab, window=train.window, micro_batch=rows, patches=patches
+            backbone,
+            parameters,
+            vocab=vocab,
+            window=train.window,
+            micro_batch=rows,
+            patches=patches,
+            block=block_size(objective),
         ),
         conventions={name: rule(backbone, objective, vocab, window, patches) for name, rule in CONVENTIONS.items()},
     )

@@ -22,6 +22,7 @@ class Flops:
 
     `blocks` are the products with the weights of a flat network's blocks. A Byte Latent Transformer has `encoder`,
     `latent` and `decoder` in their place, and `cross`: all that stands between bytes and patches, weights and scores.
+    `cells` is all that the decoder does for the cells of masked blocks beside its text, in training (BLT-D).
     `attention` is self-attention, of every part. `patcher` is what a frozen network does to find the patches.
 
     `code_filter` and `code_marginals` are the products with the code table of objective `digits`: the table is a
@@ -38,6 +39,8 @@ class Flops:
     latent: float = 0.0
     decoder: float = 0.0
     cross: float = 0.0
+    cells: float = 0.0
+    cells_executed: float = 0.0
     patcher: float = 0.0
     patcher_executed: float = 0.0
     code_filter: float = 0.0
@@ -50,7 +53,7 @@ class Flops:
     @property
     def differentiated(self) -> float:
         """Products of two things that both have gradients."""
-        parts = self.encoder + self.latent + self.decoder + self.cross
+        parts = self.encoder + self.latent + self.decoder + self.cross + self.cells
         return self.blocks + parts + self.attention + self.head + self.conditioning + self.recompute
 
     @property
@@ -61,13 +64,13 @@ class Flops:
     def training_executed(self) -> float:
         """As `training`, with attention as a kernel that ignores the mask executes it."""
         attention, patcher = self.attention_executed - self.attention, self.patcher_executed - self.patcher
-        return self.training + TRAINING * attention + patcher
+        return self.training + TRAINING * (attention + self.cells_executed - self.cells) + patcher
 
     def breakdown(self) -> dict[str, float]:
         """Forward FLOPs per window by name; all but `attention_executed` sum to `forward`."""
         names = (
-            "blocks", "encoder", "latent", "decoder", "cross", "attention", "head", "conditioning", "recompute",
-            "patcher", "code_filter", "code_marginals", "attention_executed",
+            "blocks", "encoder", "latent", "decoder", "cross", "cells", "attention", "head", "conditioning",
+            "recompute", "patcher", "code_filter", "code_marginals", "attention_executed",
         )  # fmt: skip
         return {name: float(getattr(self, name)) for name in names}
 
@@ -113,7 +116,7 @@ def cells(objective: kinds.Objective, window: int, attention_window: int | None 
     T = window
     square, two = float(T * T), 4.0 * T * T
     match objective:
-        case kinds.ArConfig():
+        case kinds.CausalConfig():
             return Cells(T, T, causal_pairs(T, attention_window), square)
         case kinds.AnyOrderConfig():
             return Cells(T, T, causal_pairs(T), square)

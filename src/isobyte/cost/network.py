@@ -2,7 +2,7 @@
 
 from isobyte.config.backbone import Backbone, FlatConfig
 from isobyte.config.objective import Objective
-from isobyte.cost.blt import blt_flops, blt_parameters, expected_patches, expected_row
+from isobyte.cost.blt import block_size, blt_flops, blt_parameters, expected_patches, expected_row
 from isobyte.cost.flops import Flops, Patches, flat_flops
 from isobyte.cost.parameters import Parameters, flat_parameters
 
@@ -15,11 +15,11 @@ def network_flops(
     """Forward FLOPs of one window; `patches`, where a backbone makes them, are those expected if not given."""
     if isinstance(backbone, FlatConfig):
         return flat_flops(backbone, objective, vocab=vocab, window=window)
-    return blt_flops(backbone, vocab=vocab, window=window, patches=patches)
+    return blt_flops(backbone, vocab=vocab, window=window, patches=patches, block=block_size(objective))
 
 
 def network_parameters(backbone: Backbone, objective: Objective, *, vocab: int) -> Parameters:
     """Parameters of a backbone over `vocab` symbols; one over bytes has its own 260 ids."""
     if isinstance(backbone, FlatConfig):
         return flat_parameters(backbone, objective, vocab=vocab)
-    return blt_parameters(backbone)
+    return blt_parameters(backbone, cells=block_size(objective) > 0)

@@ -1,73 +1,26 @@
 """Text from a Byte Latent Transformer, byte by byte or by self-speculation; no prefix is ever encoded twice."""
 
-import math
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from isobyte.backbone.blt.blocks import BlockState
 from isobyte.backbone.blt.graphs import StaticStep
 from isobyte.backbone.blt.model import BltModel
 from isobyte.backbone.blt.packed import Packed
 from isobyte.backbone.blt.state import State
 from isobyte.backbone.byte_ids import BOE, BOS, COUNT, OFFSET
 from isobyte.config.patching import EntropyPatching
+from isobyte.decode.blt_block import BlockRounds
+from isobyte.decode.blt_settings import Settings
 from isobyte.decode.noise import Noise
-from isobyte.decode.rows import Ended, OnBytes, Row
+from isobyte.decode.rows import Ended, OnBytes, Row, Watch
 from isobyte.decode.speculative import Chooser
 from isobyte.errors import UserError
-
-Refresh = Literal["never", "at_boundary", "always"]
-"""Whether a draft's first byte is made by an exact pass over the newest byte.
-
-`never`: drafts begin with whatever latent the last judgement left; one pass of scorer and latent transformer a round.
-`at_boundary`: the newest byte goes through first, exactly; that takes the scorer once more, and the latent transformer
-only where a patch closes. `always`, as published: nothing of a judgement is kept, what it settled is encoded again,
-which makes two passes a round. Under the last two the first of the k drafts is exact.
-"""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to generate."""
-
-    length: int
-    """Bytes at most, after the prompt."""
-    seed: int = 0
-    temperature: float = 1.0
-    """0 takes the likeliest."""
-    top_p: float = 1.0
-    draft: int | None = None
-    """Bytes drafted a round (k of BLT-S); None decodes plainly."""
-    refresh: Refresh = "never"
-    stop: tuple[bytes, ...] = ()
-    """What ends a text; it is left out."""
-    ids: Literal["bytes", "all"] = "bytes"
-    """`all`: also ids that are no byte, of which an end of sequence ends a text; for models trained on them."""
-    first: int = 0
-    """The number of the first row: noise belongs to (seed, number)."""
-    patches: int | None = None
-    """Room in the latent transformer; None for as many as there are bytes."""
-    graphs: bool | None = None
-    """Plain decoding by steps of fixed shapes, recorded as CUDA graphs where there is CUDA; None does so on CUDA."""
-
-    def check(self) -> None:
-        """Raises UserError for what cannot be."""
-        for where, wrong, given, how in (
-            ("length", self.length < 1, f"{self.length} bytes", "take at least 1"),
-            ("temperature", not 0 <= self.temperature < math.inf, f"{self.temperature}", "take 0 or more"),
-            ("top_p", not 0 < self.top_p <= 1, f"{self.top_p}", "take more than 0 and at most 1"),
-            ("draft", self.draft is not None and self.draft < 1, f"{self.draft} bytes a draft", "take at least 1"),
-            ("patches", self.patches is not None and self.patches < 1, f"{self.patches} patches", "take at least 1"),
-            ("refresh", self.refresh not in get_args(Refresh), f"{self.refresh!r}", "never, at_boundary or always"),
-            ("stop", b"" in self.stop, "an empty text is everywhere", "leave it out"),
-        ):
-            if wrong:
-                raise UserError(f"{given} is out of range" if where != "stop" else given, where=where, how=how)
 
 
 @dataclass(frozen=True)
@@ -101,6 +54,8 @@ class Generated:
     """Rounds of drafts and judgement."""
     drafted: list[int]
     accepted: list[int]
+    fills: int = 0
+    """Passes of the decoder that filled cells of blocks, of the whole batch."""
 
     @property
     def bytes(self) -> int:
@@ -120,16 +75,22 @@ def generate(
     *,
     on_bytes: OnBytes | None = None,
     packed: Packed | None = None,
+    watch: Watch | None = None,
 ) -> Generated:
     """Text after each of `prompts`, lists of ids that begin with BOS, of any lengths.
 
     A row comes out as it would alone, but for what a batch changes in the last bits of the model's answer. `on_bytes`
-    is told bytes as they are settled. Raises UserError for prompts and settings that cannot be, for a patcher
-    without thresholds, and where more patches open than there is room for.
+    is told bytes as they are settled, `watch` how those of the first row come about. Raises UserError for prompts and
+    settings that cannot be, for blocks where the model was trained without, for a patcher without thresholds, and where
+    more patches open than there is room for.
     """
     settings.check()
+    if settings.blocks is not None and model.decoder.mask is None:
+        raise UserError(
+            "the model was trained without blocks", where="blocks", how="take one of objective blt_diffusion"
+        )
     _check(model, prompts)
-    return _Batch(model, [list(prompt) for prompt in prompts], settings, on_bytes, packed).run()
+    return Batch(model, [list(prompt) for prompt in prompts], settings, on_bytes, packed, watch).run()
 
 
 def _check(model: BltModel, prompts: Sequence[Sequence[int]]) -> None:
@@ -149,7 +110,7 @@ def _check(model: BltModel, prompts: Sequence[Sequence[int]]) -> None:
             )
 
 
-class _Batch:
+class Batch:
     """One batch on its way."""
 
     def __init__(
@@ -159,6 +120,7 @@ class _Batch:
         settings: Settings,
         on_bytes: OnBytes | None,
         packed: Packed | None,
+        watch: Watch | None,
     ) -> None:
         self.model, self.prompts, self.settings = model, prompts, settings
         self.device = model.head.weight.device
@@ -168,9 +130,11 @@ class _Batch:
         self.offset = OFFSET if settings.ids == "bytes" else 0
         self.logits = model.logits if settings.ids == "bytes" else model.id_logits
         capacity = max(map(len, prompts)) + settings.length
-        self.state = State(
-            model, len(prompts), capacity, patches=settings.patches, slack=settings.draft or 0, packed=packed
-        )
+        self.watch, slack, patches = watch, settings.draft or 0, settings.patches
+        if settings.blocks is None:
+            self.state = State(model, len(prompts), capacity, patches=patches, slack=slack, packed=packed)
+        else:
+            self.state = BlockState(model, len(prompts), capacity, settings.blocks.size, patches=patches, packed=packed)
         self.unfed: list[list[int]] = [list(prompt) for prompt in prompts]
         """Ids of each row that are settled and that its state does not have yet."""
         self.rounds, self.drafted, self.accepted = ([0] * len(prompts) for _ in range(3))
@@ -188,12 +152,16 @@ class _Batch:
         begun, before = time.perf_counter(), (list(state.length), list(state.patches))
         self.settle(self.next_ids(hidden_BD))
         graphs = self.device.type == "cuda" if self.settings.graphs is None else self.settings.graphs
-        reached: State | StaticStep = self.recorded() if graphs and k is None else state
-        while any(row.ended is None for row in self.rows):
-            if k is None:
-                self.settle(self.next_ids(self.catch_up()))
-            else:
+        plain = k is None and self.settings.blocks is None
+        reached: State | StaticStep = self.recorded() if graphs and plain else state
+        blocks = None if self.settings.blocks is None else BlockRounds(self, self.settings.blocks)
+        while self.going:
+            if blocks is not None:
+                blocks.round()
+            elif k is not None:
                 self.round(k)
+            else:
+                self.settle(self.next_ids(self.catch_up()))
         spent = Counter(reached.passes)
         if reached is state:
             spent.subtract(prompt.passes)
@@ -205,7 +173,8 @@ class _Batch:
         )  # fmt: skip
         ended: list[Ended] = [row.ended or "length" for row in self.rows]
         texts, ids = [bytes(row.text) for row in self.rows], [row.ids for row in self.rows]
-        return Generated(texts, ids, ended, prompt, output, self.rounds, self.drafted, self.accepted)
+        fills = 0 if blocks is None else blocks.fills
+        return Generated(texts, ids, ended, prompt, output, self.rounds, self.drafted, self.accepted, fills)
 
     def recorded(self) -> StaticStep:
         """All rows to their ends by steps of fixed shapes."""
@@ -225,6 +194,11 @@ class _Batch:
                 static.step()
                 self.settle([[each] for each in static.ids()])
         return static
+
+    @property
+    def going(self) -> bool:
+        """Whether any row goes on."""
+        return any(row.ended is None for row in self.rows)
 
     def catch_up(self) -> Tensor:
         """Tell the state all that is settled: hidden states [B, D] of what comes after."""
@@ -264,20 +238,39 @@ class _Batch:
     def round(self, k: int) -> None:
         """Draft, judge, keep: 1 to k + 1 bytes of every row that goes on."""
         refresh = self.settings.refresh
-        active = [row.ended is None for row in self.rows]
         if refresh != "never":
-            self.refreshed(active)
-            if not any(row.ended is None for row in self.rows):
+            self.settle_exact(self.catch_up())
+            if not self.going:
                 return
         drafts = k if refresh == "never" else k - 1
         counts = [min(drafts, row.left - 1) if row.ended is None else 0 for row in self.rows]
-        ids_BS, laws = self.draft(max(counts))
+        self.judge(*self.draft(max(counts)), counts)
+
+    def settle_exact(self, hidden_BD: Tensor) -> None:
+        """The first draft of a round, which is none: what is settled went through the whole model, and `hidden_BD` says
+        what comes next."""
+        active = [row.ended is None for row in self.rows]
+        # the last byte of all is no draft, but what comes after none
+        draft = [go and row.left > 1 for go, row in zip(active, self.rows, strict=True)]
+        self.settle(self.next_ids(hidden_BD))
+        for n, go in enumerate(active):
+            self.rounds[n] += go
+            self.drafted[n] += draft[n]
+            self.accepted[n] += draft[n]
+
+    def judge(self, ids_BS: Tensor, laws: list[Tensor], counts: list[int]) -> None:
+        """Show the model the newest byte and the drafts after it, `counts[b]` of row b, and settle what follows from
+        that."""
+        refresh = self.settings.refresh
         going = [row.ended is None for row in self.rows]
         shown = [count + go for count, go in zip(counts, going, strict=True)]
+        places_B = self.places()
         done = self.state.advance(ids_BS, None if min(shown) == ids_BS.shape[1] else shown)
         p_BSV = self.chooser.law(self.logits(done.hidden).flatten(0, 1)).unflatten(0, ids_BS.shape)
-        kept, after = self.chooser.judge(p_BSV, laws, ids_BS[:, 1:] - self.offset, counts, self.places())
+        kept, after = self.chooser.judge(p_BSV, laws, ids_BS[:, 1:] - self.offset, counts, places_B)
         known, drafted = self.unfed, ids_BS[:, 1:].tolist()
+        if self.watch is not None and going[0]:
+            self.watch.judged(int(places_B[0]), drafted[0][: counts[0]], kept[0], after[0] + self.offset)
         self.unfed = [[] for _ in self.rows]
         taken = self.settle([[*d[:n], x + self.offset] for d, n, x in zip(drafted, kept, after, strict=True)])
         if refresh == "always":
@@ -290,16 +283,6 @@ class _Batch:
             self.rounds[n] += go and refresh == "never"
             self.drafted[n] += counts[n]
             self.accepted[n] += min(kept[n], taken[n])
-
-    def refreshed(self, active: list[bool]) -> None:
-        """The first draft, exact: what is settled goes through the whole model, and so the next byte is settled."""
-        # the last byte of all is no draft, but what comes after none
-        draft = [go and row.left > 1 for go, row in zip(active, self.rows, strict=True)]
-        self.settle(self.next_ids(self.catch_up()))
-        for n, go in enumerate(active):
-            self.rounds[n] += go
-            self.drafted[n] += draft[n]
-            self.accepted[n] += draft[n]
 
     def draft(self, count: int) -> tuple[Tensor, list[Tensor]]:
         """The newest ids and `count` drafted ones [B, 1 + count], and the laws that those were drawn from."""

@@ -39,7 +39,7 @@ def methods_of(objective: Objective) -> dict[str, tuple[str, ...]]:
     """The methods of an objective, its own first, with the settings that each has there."""
     blocks = {name: (*options, "block") for name, options in UNMASKING.items()}
     match objective.kind:
-        case "ar":
+        case "ar" | "blt_diffusion":
             return {"left-to-right": ()}
         case "any_order":
             return {"random": (), "left-to-right": ()}

@@ -1,7 +1,7 @@
 """Texts on their way: what has been generated, when each ends, and which bytes may be shown already."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Protocol
 
 from isobyte.backbone.byte_ids import EOS, OFFSET
 
@@ -10,6 +10,18 @@ Ended = Literal["length", "end", "stop"]
 
 OnBytes = Callable[[int, bytes], None]
 """Told the number of a row and bytes of it that are settled."""
+
+
+class Watch(Protocol):
+    """Told how the bytes of the first row come about. Places count from BOS, at 0."""
+
+    def filled(self, step: int, cells: list[tuple[int, int, float]]) -> None:
+        """Cells of a block that step 0, 1, ... filled: place, id, and its probability to the network."""
+        ...
+
+    def judged(self, place: int, drafts: list[int], kept: int, after: int) -> None:
+        """Drafted ids from `place` on, how many were kept, and the id that was settled after those."""
+        ...
 
 
 class Row:

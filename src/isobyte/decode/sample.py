@@ -84,7 +84,7 @@ class _Sampler:
         match self.objective:
             case kinds.AnyOrderConfig() if self.method == "left-to-right":
                 return any_order_walk(self.network, self.x_WT, torch.arange(self.x_WT.shape[1]))
-            case kinds.ArConfig() | kinds.AnyOrderConfig() | kinds.EsoConfig():
+            case kinds.CausalConfig() | kinds.AnyOrderConfig() | kinds.EsoConfig():
                 return symbol_walk(self.objective, self.network, self.x_WT, order)
             case kinds.BlockConfig():
                 return block_walk(self.network, self.x_WT, self.objective.block, self.stepper())

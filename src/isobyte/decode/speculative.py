@@ -33,11 +33,11 @@ class Chooser:
             return logits
         return adjusted(logits.double().log_softmax(-1), self.temperature, self.top_p)
 
-    def choose(self, law_NV: Tensor, rows_N: Tensor, places_N: Tensor) -> Tensor:
-        """[N] symbols."""
+    def choose(self, law_NV: Tensor, rows_N: Tensor, *places_N: Tensor, name: str = "symbol") -> Tensor:
+        """[N] symbols, by the noise called `name`."""
         if self.greedy:
             return law_NV.argmax(-1)
-        return draw(law_NV, self.noise.uniform("symbol", rows_N, places_N))
+        return draw(law_NV, self.noise.uniform(name, rows_N, *places_N))
 
     def judge(
         self, p_BSV: Tensor, q: Sequence[Tensor], drafts_BK: Tensor, drafted: list[int], places_B: Tensor

@@ -73,6 +73,20 @@ def entropy_bounded(gamma: float) -> Rule:
     return rule
 
 
+def entropy_summed(gamma: float) -> Rule:
+    """By rising entropy, as many as keep sum H <= gamma; at least one (Fast BLT's reading of the EB sampler, arXiv
+    2605.08044)."""
+
+    def rule(at: Step) -> Tensor:
+        entropy_WT = -_on_grid(order.entropy(at.log_WTV)).masked_fill(~at.hidden_WT, -torch.inf)
+        ordered, places = entropy_WT.sort(dim=-1, stable=True)
+        taken = ordered.cumsum(-1) <= gamma
+        taken[:, 0] = True
+        return at.hidden_WT & torch.zeros_like(at.hidden_WT).scatter(-1, places, taken)
+
+    return rule
+
+
 def threshold(tau: float) -> Rule:
     """All whose likeliest symbol has probability `tau`; at least one (Fast-dLLM, arXiv 2505.22618)."""
 

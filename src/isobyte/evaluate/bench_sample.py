@@ -19,7 +19,8 @@ from torch import Tensor
 
 from isobyte.backbone.few_rows import Product
 from isobyte.cost.blt import blt_parameters
-from isobyte.decode.blt import Generated, Refresh, Settings, generate
+from isobyte.decode.blt import Generated, generate
+from isobyte.decode.blt_settings import Refresh, Settings
 from isobyte.errors import UserError
 from isobyte.evaluate.bench_subject import Subject, Theirs, subject
 from isobyte.evaluate.generate import counters

@@ -18,7 +18,8 @@ from isobyte.config.patching import EntropyPatching, FlatScorer
 from isobyte.config.recipes import load_recipe
 from isobyte.config.run import RunConfig
 from isobyte.data.stream import Stream
-from isobyte.decode.blt import Settings, generate
+from isobyte.decode.blt import generate
+from isobyte.decode.blt_settings import Settings
 from isobyte.errors import UserError
 from isobyte.evaluate.bpb import held_out_text
 from isobyte.evaluate.loaded import load_run

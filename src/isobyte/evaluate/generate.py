@@ -11,7 +11,8 @@ from isobyte.backbone.byte_ids import BOS, OFFSET
 from isobyte.config.backbone import BltConfig
 from isobyte.config.data import ElsewhereCorpus
 from isobyte.cost import bandwidth
-from isobyte.decode.blt import Generated, Settings, generate
+from isobyte.decode.blt import Generated, generate
+from isobyte.decode.blt_settings import Settings
 from isobyte.decode.rows import OnBytes
 from isobyte.errors import UserError
 from isobyte.evaluate.loaded import LoadedRun, load_run

@@ -57,7 +57,7 @@ def _nats(
 ) -> dict[str, Tensor]:
     length = x_NT.shape[1]
     match objective:
-        case kinds.ArConfig():
+        case kinds.CausalConfig():
             return {"exact": ar_nats(log_probs, x_NT, vocab)}
         case kinds.BlockConfig():
             return {"block": block_bound(log_probs, x_NT, objective.block, vocab)}

@@ -67,7 +67,7 @@ def companions(objective: kinds.Objective) -> list[str]:
 def estimators(objective: kinds.Objective) -> dict[str, Build]:
     """Of this objective, by name; its own first."""
     match objective:
-        case kinds.ArConfig():
+        case kinds.CausalConfig():
             found = [_exact("exact", lambda p, x, s: exact.ar_nats(p, x, s.vocab))]
         case kinds.MaskedConfig():
             told = objective.time_conditioning

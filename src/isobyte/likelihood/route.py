@@ -52,10 +52,11 @@ def plan_route(
 def _order(objective: kinds.Objective, rule: str | None, per_step: int | None, seed: int) -> Order:
     if not 0 <= seed < 1 << 32:
         raise UserError(f"{seed} is no 32-bit number", where="--seed", how="take one of 0..4294967295")
-    fixed = {"ar": "left_to_right", "any_order": "random", "eso": "random"}.get(objective.kind)
+    causal = isinstance(objective, kinds.CausalConfig)
+    fixed = "left_to_right" if causal else {"any_order": "random", "eso": "random"}.get(objective.kind)
     if fixed is not None and rule not in (None, fixed):
         raise UserError(f"{objective.kind} knows no order but {fixed}", where="--rule", how="leave it out")
-    if objective.kind in ("ar", "any_order") and per_step not in (None, 1):
+    if isinstance(objective, kinds.CausalConfig | kinds.AnyOrderConfig) and per_step not in (None, 1):
         raise UserError(f"{objective.kind} reveals one symbol a step", where="--per-step", how="leave it out")
     return Order(fixed or rule or "random", 1 if per_step is None else per_step, seed)
 
@@ -63,7 +64,7 @@ def _order(objective: kinds.Objective, rule: str | None, per_step: int | None, s
 def _group(objective: kinds.Objective, shape: Backbone, vocab: int, window: int, per_step: int) -> int:
     """As many windows as memory should hold: log-probabilities of all cells shown (a few copies), and the cache."""
     match objective:
-        case kinds.ArConfig() | kinds.AnyOrderConfig():
+        case kinds.CausalConfig() | kinds.AnyOrderConfig():
             shown = 1
         case kinds.BlockConfig():
             shown = min(objective.block, window)

@@ -27,11 +27,15 @@ class View:
 
 @dataclass(frozen=True)
 class Question:
-    """A view, the symbols [B, T] that its asked cells are to predict, and the weights of their costs (1 if None)."""
+    """A view, the symbols [B, T] that its asked cells are to predict, and the weights of their costs (1 if None).
+
+    The cells after the first `scored` (all, if None) belong to a loss that is trained beside the objective's own.
+    """
 
     view: View
     targets_BT: Tensor
     weights_BT: Tensor | None = None
+    scored: int | None = None
 
     def cost(self, logits_BTV: Tensor) -> Tensor:
         """Weighted nats, summed. Softmax and sum in fp32."""
@@ -91,6 +95,19 @@ def network_log_probs(network: Network) -> LogProbs:
     return lambda view: normalised(answer(network, view))
 
 
+def costs(network: Network, question: Question) -> tuple[Tensor, Tensor | None]:
+    """Weighted nats summed over the question: the objective's own, and those of what is trained beside it."""
+    logits = answer(network, question.view)
+    if question.scored is None:
+        return question.cost(logits), None
+    assert question.weights_BT is not None
+    at = [question.scored]
+    parts = (x.tensor_split(at, 1) for x in (logits, question.targets_BT, question.weights_BT))
+    own, beside = (Question(question.view, x, w).cost(y) for y, x, w in zip(*parts, strict=True))
+    return own, beside
+
+
 def cost_sum(network: Network, question: Question) -> Tensor:
-    """Weighted nats summed over the question."""
-    return question.cost(answer(network, question.view))
+    """Weighted nats summed over the question, all of them."""
+    own, beside = costs(network, question)
+    return own if beside is None else own + beside

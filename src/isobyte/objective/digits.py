@@ -109,4 +109,6 @@ def digits_question(config: DigitsConfig, x_BT: Tensor, codes_VL: Tensor, draw: 
         weights_BT = (masked_BTL[..., 0] * weight_B[:, None]).to(device)
     else:
         weights_BT = weight_B[:, None].expand(-1, length).to(device)
-    return DigitQuestion(view, x_BT, weights_BT, codes_VL, digit_weights, config.consistent)
+    return DigitQuestion(
+        view, x_BT, weights_BT, codes_VL=codes_VL, digit_weights=digit_weights, consistent=config.consistent
+    )

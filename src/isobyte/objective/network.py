@@ -8,7 +8,7 @@ from isobyte.backbone.blt.network import BltNetwork
 from isobyte.backbone.digits import DigitEmbedding
 from isobyte.backbone.flat import FlatModel
 from isobyte.config.backbone import Backbone, BltConfig
-from isobyte.config.objective import DigitsConfig, Objective
+from isobyte.config.objective import BltDiffusionConfig, DigitsConfig, Objective
 from isobyte.representation.digits import code_table
 
 Model = FlatModel | BltNetwork
@@ -20,7 +20,7 @@ def build_network(shape: Backbone, objective: Objective, vocab: int, attention: 
     Its weights are PyTorch's own until it is initialised or loaded.
     """
     if isinstance(shape, BltConfig):
-        return BltNetwork(shape, attention=attention)
+        return BltNetwork(shape, attention=attention, cells=isinstance(objective, BltDiffusionConfig))
     embedding = None
     if isinstance(objective, DigitsConfig):
         codes = code_table(vocab, objective.digits, shuffle=objective.shuffle, seed=objective.shuffle_seed)

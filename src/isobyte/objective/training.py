@@ -7,6 +7,7 @@ from isobyte.objective.any_order import any_order_question
 from isobyte.objective.ar import ar_question
 from isobyte.objective.base import Network, Question
 from isobyte.objective.block import block_question
+from isobyte.objective.blt_diffusion import blt_diffusion_question
 from isobyte.objective.digits import digits_question
 from isobyte.objective.draw import Draw
 from isobyte.objective.eso import eso_questions
@@ -27,7 +28,9 @@ def training_questions(objective: kinds.Objective, x_BT: Tensor, network: Networ
     """What rows `draw.rows` of a step ask of `network`; their costs sum to the loss times the batch's symbols."""
     vocab = network.vocab
     match objective:
-        case kinds.ArConfig():
+        case kinds.BltDiffusionConfig():
+            return [blt_diffusion_question(objective, ar_question(x_BT, network), draw)]
+        case kinds.CausalConfig():
             return [ar_question(x_BT, network)]
         case kinds.MaskedConfig():
             return [masked_question(objective, x_BT, vocab, draw)]

@@ -52,7 +52,7 @@ def symbol_walk(objective: kinds.Objective, network: Network, x_WT: Tensor, orde
     `any_order` and `eso` in random orders, which `order` seeds.
     """
     match objective:
-        case kinds.ArConfig():
+        case kinds.CausalConfig():
             return ar_walk(network, x_WT)
         case kinds.AnyOrderConfig():
             return any_order_walk(network, x_WT, order.permutation(x_WT.shape[1]))

@@ -88,6 +88,7 @@ def duration(seconds: Number) -> str:
 REPRESENTATION = {"bytes": "bytes", "bpe": "BPE"}
 OBJECTIVE = {
     "ar": "autoregressive",
+    "blt_diffusion": "autoregressive with masked blocks",
     "masked": "masked diffusion",
     "span": "span diffusion",
     "block": "block diffusion",

@@ -135,6 +135,8 @@ def _run_steps(
                     "step": now, "loss": float(outcome.loss), "gradient_norm": float(outcome.gradient_norm),
                     "lr": outcome.lr, **totals.to_json(),
                 }  # fmt: skip
+                if outcome.beside is not None:
+                    record["masked_loss"] = float(outcome.beside)
                 if ranks.rank == 0:
                     folder.log(record)
                 report(record | {"steps": plan.steps, "phase": "train"})

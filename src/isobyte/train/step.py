@@ -11,10 +11,12 @@ from torch import Tensor
 
 from isobyte.backbone.mask import Patched
 from isobyte.config.backbone import BltConfig
+from isobyte.config.objective import BltDiffusionConfig
 from isobyte.config.run import RunConfig
 from isobyte.data.patch_window import PatchRows
 from isobyte.objective.ar import padded_question
-from isobyte.objective.base import Network, Question, cost_sum
+from isobyte.objective.base import Network, Question, costs
+from isobyte.objective.blt_diffusion import blt_diffusion_question
 from isobyte.objective.draw import Draw
 from isobyte.objective.network import Model
 from isobyte.objective.training import training_questions, window_length
@@ -41,6 +43,8 @@ class StepResult:
     """Cost per symbol in nats (a training loss, not a likelihood), gradient norm, rate and symbols of this rank's
     longest window.
 
+    `beside` is that of a loss which is trained beside the objective's own.
+
     Of a network of patches also how many latents the batch had, and how many pairs of them see each other.
     """
 
@@ -50,6 +54,7 @@ class StepResult:
     length: int
     patches: int = 0
     patch_pairs: int = 0
+    beside: Tensor | None = None
 
 
 @denormals_flushed()
@@ -72,7 +77,7 @@ def train_step(
     micro = min(train.micro_batch or len(rows), len(rows))
     device = model.device
     length, count = _size(config, batch, step, ranks, device)
-    total = torch.zeros((), device=device)
+    total = torch.zeros(2, device=device)
     grouped = torch.zeros(2, dtype=torch.long, device=device)
     for start in range(0, len(rows), micro):
         stop = min(start + micro, len(rows))
@@ -80,9 +85,10 @@ def train_step(
         part = batch.part(start, stop) if isinstance(batch, PatchRows) else batch[start:stop, :length]
         for question in _questions(config, part, model, draw):
             with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
-                loss = cost_sum(network, question) / count
-            loss.backward()
-            total += loss.detach()
+                own, beside = costs(network, question)
+            loss = own if beside is None else own + beside
+            (loss / count).backward()
+            total += torch.stack((own, torch.zeros_like(own) if beside is None else beside)).detach() / count
             if isinstance(question.view.mask, Patched):
                 grouped += _patches(question.view.mask)
     flat = [parameter for _, parameter in flat_parameters(optimizer)]
@@ -91,14 +97,15 @@ def train_step(
     total = ranks.sum(total)
     if isinstance(config.backbone, BltConfig):
         grouped = ranks.sum(grouped)
-    if not math.isfinite(total + norm):
-        raise NonFinite(f"loss {total.item()}, gradient norm {norm.item()} at step {step}")
+    if not math.isfinite(total.sum() + norm):
+        raise NonFinite(f"loss {total.sum().item()}, gradient norm {norm.item()} at step {step}")
     lr = train.optimizer.lr * lr_scale(train.schedule, step, train.steps)
     for group in optimizer.param_groups:
         group["lr"] = lr
     optimizer.step()
     optimizer.zero_grad(set_to_none=False)
-    return StepResult(total, norm, lr, length, *grouped.tolist())
+    beside = total[1] if isinstance(config.objective, BltDiffusionConfig) else None
+    return StepResult(total[0], norm, lr, length, *grouped.tolist(), beside=beside)
 
 
 def _size(
@@ -117,7 +124,10 @@ def _questions(config: RunConfig, batch: np.ndarray | PatchRows, model: Model, d
     if isinstance(batch, PatchRows):
         rows = (torch.from_numpy(value) for value in (batch.x_NT, batch.length_N, batch.starts))
         x_BT, length_B, starts = (value.to(device, non_blocking=True) for value in rows)
-        return [padded_question(x_BT, length_B, starts, model.vocab)]
+        asked = padded_question(x_BT, length_B, starts, model.vocab)
+        if isinstance(config.objective, BltDiffusionConfig):
+            asked = blt_diffusion_question(config.objective, asked, draw)
+        return [asked]
     x_BT = torch.from_numpy(batch).to(device, non_blocking=True)
     return training_questions(config.objective, x_BT, model, draw)
 

@@ -27,7 +27,9 @@ def initialise(model: BltModel, seed: int) -> None:
         part = name.split(".")[0]
         if part == "patcher":
             continue
-        if weight.ndim == 1:
+        if name == "decoder.mask":
+            weight.copy_(normal(*weight.shape))
+        elif weight.ndim == 1:
             weight.fill_(1.0)
         elif name == "head.weight":
             weight.zero_()

@@ -7,9 +7,9 @@ from isobyte.backbone.attention import ATTENTION, Attention, explicit
 from isobyte.backbone.blt.cross import CrossAttention, Crosses, pool_max
 from isobyte.backbone.blt.hashing import HashEmbedding, grams, within_document
 from isobyte.backbone.blt.patches import Patches
-from isobyte.backbone.byte_ids import COUNT, OFFSET, documents_of
+from isobyte.backbone.byte_ids import COUNT, MASK, OFFSET, documents_of
 from isobyte.backbone.layers import Block, Blocks, RMSNorm, Rotations, rotation
-from isobyte.backbone.mask import Dense, Mask, MaskSpec, document_mask
+from isobyte.backbone.mask import Blocked, Dense, Mask, MaskSpec, PatchBlocks, document_mask
 from isobyte.backbone.patching.patcher import Patcher
 from isobyte.config.backbone_blt import BltConfig
 from isobyte.config.backbone_flat import FlatConfig
@@ -29,7 +29,16 @@ class Stack(nn.Module):
         return spec if documents_BS is None else Dense(document_mask(documents_BS, spec))
 
     def rotations(self, length: int, device: torch.device) -> Rotations:
-        turn = rotation(torch.arange(length, device=device), self.shape.head_dim, self.shape.rope_base)
+        return self._rotations(torch.arange(length, device=device))
+
+    def rotations_with(self, blocks: PatchBlocks, length: int) -> Rotations:
+        """Of a text of `length` and of the cells of blocks, which lie where the bytes lie that they stand for."""
+        places_BC = blocks.places_BC.clamp(min=0)
+        text = torch.arange(length, device=places_BC.device).expand(len(places_BC), -1)
+        return self._rotations(torch.cat((text, places_BC), 1))
+
+    def _rotations(self, places: Tensor) -> Rotations:
+        turn = rotation(places, self.shape.head_dim, self.shape.rope_base)
         return Rotations(turn, turn)
 
 
@@ -107,11 +116,13 @@ class LatentTransformer(nn.Module):
 class Decoder(nn.Module):
     """Hidden states of bytes and latents of patches -> normed hidden states of what comes next."""
 
-    def __init__(self, shape: BltConfig, attention: Attention) -> None:
+    def __init__(self, shape: BltConfig, attention: Attention, *, cells: bool) -> None:
         super().__init__()
         local, self.latents, self.kernel = shape.decoder, shape.latents, attention
-        own = shape.decoder_input == "embedding"
-        self.embedding = nn.Embedding(COUNT, local.width) if own else None
+        self.encoded = shape.decoder_input == "encoder_hidden"
+        self.embedding = None if self.encoded and not cells else nn.Embedding(COUNT, local.width)
+        self.mask = nn.Parameter(torch.zeros(local.width)) if cells else None
+        """What a hidden cell holds."""
         self.enter = nn.Linear(shape.latent.width, shape.latents * local.width, bias=False)
         self.stack = Stack(local)
         reads = local.layers if shape.decoder_cross_layers == "all" else 1
@@ -120,36 +131,63 @@ class Decoder(nn.Module):
 
     def start(self, ids_BS: Tensor, encoded_BSE: Tensor) -> Tensor:
         """What the first layer is given, [B, S, D]."""
-        return encoded_BSE if self.embedding is None else self.embedding(ids_BS)
+        if self.encoded:
+            return encoded_BSE
+        assert self.embedding is not None
+        return self.embedding(ids_BS)
+
+    def start_cells(self, ids_BC: Tensor) -> Tensor:
+        """As `start`, of the cells of blocks, which no encoder has seen: [B, C, D]."""
+        assert self.embedding is not None
+        assert self.mask is not None
+        return torch.where((ids_BC == MASK)[..., None], self.mask, self.embedding(ids_BC.clamp(max=COUNT - 1)))
 
     def latent_vectors(self, latents: Tensor) -> Tensor:
         """[..., G] -> [..., k, D]."""
         return self.enter(latents).unflatten(-1, (self.latents, -1))
 
-    def forward(self, x_BTD: Tensor, latents_BMG: Tensor, patches: Patches, documents_BT: Tensor | None) -> Tensor:
-        """[B, T, D]."""
-        batch, length = x_BTD.shape[:2]
-        vectors_PKD = self.latent_vectors(latents_BMG.flatten(0, 1))
-        mask, rotations = self.stack.mask(documents_BT), self.stack.rotations(length, x_BTD.device)
+    def forward(
+        self,
+        x_BSD: Tensor,
+        latents_BMG: Tensor,
+        patches: Patches,
+        documents_BT: Tensor | None,
+        blocks: PatchBlocks | None = None,
+    ) -> Tensor:
+        """[B, S, D]: of the T bytes, and of the cells of `blocks`, which come after them in x."""
+        batch, length = x_BSD.shape[:2]
+        vectors_PKD, read_N = self.latent_vectors(latents_BMG.flatten(0, 1)), patches.read_N
+        if blocks is None:
+            mask, rotations = self.stack.mask(documents_BT), self.stack.rotations(length, x_BSD.device)
+        else:
+            assert documents_BT is None, "blocks are trained on windows of one document"
+            text = length - blocks.places_BC.shape[1]
+            mask = Blocked(text, blocks, self.stack.shape.attention_window)
+            rotations = self.stack.rotations_with(blocks, text)
+            latent_BJ = torch.arange(len(vectors_PKD), device=x_BSD.device).view(batch, -1)
+            read_N = torch.cat((read_N.view(batch, -1), latent_BJ.repeat_interleave(blocks.size, 1)), 1).flatten()
         for layer, block in enumerate(self.stack.blocks):
             if layer < len(self.cross):
                 cross = self.cross[layer]
-                k, v = (each.index_select(0, patches.read_N) for each in cross.held(vectors_PKD))
-                x_BTD = cross.read_by_bytes(x_BTD.flatten(0, 1), k, v).view(batch, length, -1)
-            x_BTD = block(x_BTD, rotations, mask, self.kernel, None)
-        return self.norm(x_BTD)
+                k, v = (each.index_select(0, read_N) for each in cross.held(vectors_PKD))
+                x_BSD = cross.read_by_bytes(x_BSD.flatten(0, 1), k, v).view(batch, length, -1)
+            x_BSD = block(x_BSD, rotations, mask, self.kernel, None)
+        return self.norm(x_BSD)
 
 
 class BltModel(nn.Module):
-    """Texts of 260 ids -> hidden states -> logits, through patches that the model's own patcher makes."""
+    """Texts of 260 ids -> hidden states -> logits, through patches that the model's own patcher makes.
 
-    def __init__(self, shape: BltConfig, *, attention: str = "sdpa") -> None:
+    With `cells` its decoder can be shown blocks with hidden bytes (BLT-D, arXiv 2605.08044).
+    """
+
+    def __init__(self, shape: BltConfig, *, attention: str = "sdpa", cells: bool = False) -> None:
         super().__init__()
         self.shape, kernel = shape, ATTENTION[attention]
         self.patcher = Patcher(shape.patching, documents=shape.document_mask, attention=attention)
         self.encoder = Encoder(shape, kernel)
         self.latent = LatentTransformer(shape, kernel)
-        self.decoder = Decoder(shape, kernel)
+        self.decoder = Decoder(shape, kernel, cells=cells)
         self.head = nn.Linear(shape.decoder.width, COUNT, bias=False)
 
     @property
@@ -161,10 +199,17 @@ class BltModel(nn.Module):
         """Every transformer block that is trained."""
         return [*self.encoder.stack.blocks, *self.latent.stack.blocks, *self.decoder.stack.blocks]
 
-    def hidden(self, ids_BT: Tensor, starts: Tensor | None = None) -> Tensor:
+    def hidden(
+        self,
+        ids_BT: Tensor,
+        starts: Tensor | None = None,
+        blocks: PatchBlocks | None = None,
+        cells_BC: Tensor | None = None,
+    ) -> Tensor:
         """Normed hidden states [B, T, D] of texts of ids; row t is asked for x_{t+1}.
 
-        `starts` [B, T + 1] says where patches open, as the patcher would if left out.
+        `starts` [B, T + 1] says where patches open, as the patcher would if left out. With `blocks` whose cells hold
+        `cells_BC` [B, C], ids or MASK, [B, T + C] come out, and a cell is asked for what it stands for itself.
         """
         if starts is None:
             starts = self.patcher.starts(ids_BT)
@@ -176,7 +221,10 @@ class BltModel(nn.Module):
             documents_BM = firsts.view(len(ids_BT), patches.per_row)
         h_BTE, patches_BMX = self.encoder(ids_BT, patches, documents_BT)
         latents_BMG = self.latent(patches_BMX, documents_BM)
-        return self.decoder(self.decoder.start(ids_BT, h_BTE), latents_BMG, patches, documents_BT)
+        x_BSD = self.decoder.start(ids_BT, h_BTE)
+        if cells_BC is not None:
+            x_BSD = torch.cat((x_BSD, self.decoder.start_cells(cells_BC)), 1)
+        return self.decoder(x_BSD, latents_BMG, patches, documents_BT, blocks)
 
     def id_logits(self, h: Tensor) -> Tensor:
         """[..., D] -> [..., 260]."""

@@ -4,13 +4,14 @@ from torch import Tensor
 
 from isobyte.backbone.blt.model import BltModel
 from isobyte.backbone.blt.state import State
-from isobyte.backbone.byte_ids import ids_of
+from isobyte.backbone.byte_ids import OFFSET, ids_of
 from isobyte.backbone.layers import Positions
 from isobyte.backbone.mask import Mask, Patched
 
 
 class BltNetwork(BltModel):
-    """It is shown symbols 0..255, and 256 for the beginning, from left to right, and asked for bytes."""
+    """It is shown symbols 0..255, and 256 for the beginning, from left to right, and asked for bytes. In the cells of
+    blocks 256 is what is hidden."""
 
     vocab = 256
     codes = None
@@ -34,7 +35,10 @@ class BltNetwork(BltModel):
         if cache is not None:
             assert keep == inputs_BS.shape[1]
             return cache.feed(ids_of(inputs_BS))
-        return self.hidden(ids_of(inputs_BS), mask.starts if isinstance(mask, Patched) else None)
+        if not isinstance(mask, Patched) or mask.blocks is None:
+            return self.hidden(ids_of(inputs_BS), mask.starts if isinstance(mask, Patched) else None)
+        text, cells_BC = inputs_BS.tensor_split([mask.starts.shape[1] - 1], 1)
+        return self.hidden(ids_of(text), mask.starts, mask.blocks, cells_BC + OFFSET)
 
     def left_to_right(self, inputs_BS: Tensor) -> Mask:
         """The mask of autoregression: where patches open in windows of symbols."""

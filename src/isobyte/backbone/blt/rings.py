@@ -36,27 +36,32 @@ class Ring:
 
     Place p lies in slot p modulo the ring's size; which place a slot holds follows from the newest. Bytes that are
     taken back need no clearing: their places are beyond those of the queries, and are written again when fed again.
+
+    Before the slots come those of a block of `block` cells, which have no place among the bytes.
     """
 
-    def __init__(self, shape: FlatConfig, batch: int, capacity: int, slack: int, like: Tensor) -> None:
-        self.shape, self.batch = shape, batch
+    def __init__(
+        self, shape: FlatConfig, batch: int, capacity: int, slack: int, like: Tensor, *, block: int = 0
+    ) -> None:
+        self.shape, self.batch, self.block = shape, batch, block
         window = shape.attention_window
         self.endless = window is not None and window + slack < capacity
         self.size = window + slack if window is not None and self.endless else capacity + slack
         self.window = window if window is not None else self.size + 1
         heads = shape.n_kv_heads
-        self.kv = [like.new_zeros(batch, 2 * heads, self.size, shape.head_dim) for _ in range(shape.layers)]
-        """Of each layer [B, 2 H_kv, R, d]."""
-        self.keys, self.values = [held[:, :heads] for held in self.kv], [held[:, heads:] for held in self.kv]
+        held = block + self.size
+        self.kv = [like.new_zeros(batch, 2 * heads, held, shape.head_dim) for _ in range(shape.layers)]
+        """Of each layer [B, 2 H_kv, block + R, d]."""
+        self.keys = [held[:, :heads, block:] for held in self.kv]
+        self.values = [held[:, heads:, block:] for held in self.kv]
         self.slots_R = torch.arange(self.size, device=like.device)
-        lines = torch.arange(batch * 2 * heads, device=like.device) * self.size
+        lines = torch.arange(batch * 2 * heads, device=like.device) * held + block
         self.lines_B1H = lines.view(batch, 1, 2 * heads)
-        """Where the slots of each row and head begin, among the B 2 H_kv R vectors of a layer."""
+        """Where the slots of each row and head begin, among the B 2 H_kv (block + R) vectors of a layer."""
 
     def attention(self, fed: Fed) -> list[Attend]:
         """One attention per layer, which keeps the new keys and values."""
-        if not self.endless and fed.last >= self.size:
-            raise UserError(f"{fed.last + 1} bytes, room for {self.size}", where="cache", how="ask for a longer one")
+        self._check(fed)
         vectors_BSH = self.lines_B1H + (fed.places_BS % self.size)[:, :, None]
         if fed.first:
             return [self._first(layer, fed, vectors_BSH.flatten(0, 1)) for layer in range(self.shape.layers)]
@@ -64,11 +69,39 @@ class Ring:
         mask, vectors_N = self._mask(fed, used), vectors_BSH.flatten()
         return [self._next(layer, vectors_N, used, mask) for layer in range(self.shape.layers)]
 
+    def attention_with(self, fed: Fed | None, newest_B: Tensor, begin_B: Tensor) -> list[Attend]:
+        """As `attention`, where after the new bytes of each row, if there are any, come the cells of its block.
+
+        Each cell sees its block, and the bytes before place `begin_B`; `newest_B` is the last place that was, or is
+        being, fed.
+        """
+        used = min(int(newest_B.max()) + 1, self.size)
+        held_BR = newest_B[:, None] - (newest_B[:, None] - self.slots_R[:used]) % self.size
+        slots_K = torch.arange(self.block, device=begin_B.device)
+        places_BK = begin_B[:, None] + slots_K
+        before = (held_BR >= 0) & (held_BR < begin_B[:, None])
+        seen = before[:, None] & (held_BR[:, None] > places_BK[:, :, None] - self.window)
+        mask = F.pad(seen, (self.block, 0), value=True)[:, None]
+        mask = torch.where(mask, 0.0, float("-inf")).to(self.kv[0].dtype)
+        vectors_BNH = self.lines_B1H + (slots_K - self.block)[:, None]
+        if fed is not None:
+            self._check(fed)
+            text = F.pad(self._seen(fed, used), (self.block, 0), value=float("-inf"))
+            mask = torch.cat((text, mask), 2)
+            vectors_BNH = torch.cat((self.lines_B1H + (fed.places_BS % self.size)[:, :, None], vectors_BNH), 1)
+        vectors = vectors_BNH.flatten()
+        return [self._next(layer, vectors, self.block + used, mask, self.block) for layer in range(self.shape.layers)]
+
+    def _check(self, fed: Fed) -> None:
+        if not self.endless and fed.last >= self.size:
+            raise UserError(f"{fed.last + 1} bytes, room for {self.size}", where="cache", how="ask for a longer one")
+
     def _mask(self, fed: Fed, used: int) -> Tensor | None:
         """[B, 1, S, used]: 0 where seen, -inf where not; None where all is seen."""
         single = fed.alike and fed.places_BS.shape[1] == 1 and fed.document_BS is None
-        if single and used <= self.window:
-            return None
+        return None if single and used <= self.window else self._seen(fed, used)
+
+    def _seen(self, fed: Fed, used: int) -> Tensor:
         newest_B1 = fed.places_BS[:, -1:]
         held_BR = newest_B1 - (newest_B1 - self.slots_R[:used]) % self.size
         asked, held = fed.places_BS[:, None, :, None], held_BR[:, None, None]
@@ -78,9 +111,12 @@ class Ring:
         seen = (held <= asked) & (held >= earliest.clamp(min=0))
         return torch.where(seen, 0.0, float("-inf")).to(self.kv[0].dtype)
 
-    def _next(self, layer: int, vectors_N: Tensor, used: int, mask: Tensor | None) -> Attend:
+    def _next(self, layer: int, vectors_N: Tensor, used: int, mask: Tensor | None, block: int = 0) -> Attend:
+        """Over the first `used` slots, with those of `block` cells among them."""
         held, k, v = self.kv[layer].view(-1, self.shape.head_dim), self.keys[layer], self.values[layer]
-        if used < self.size:
+        if block:
+            k, v = self.kv[layer].split(self.shape.n_kv_heads, 1)
+        if used < k.shape[2]:
             k, v = k[:, :, :used], v[:, :, :used]
         batch = self.batch
 

@@ -16,7 +16,7 @@ from isobyte.backbone.blt.model import BltModel
 from isobyte.backbone.blt.packed import Packed
 from isobyte.backbone.blt.rings import Fed, Group, LatentRows, Ring
 from isobyte.backbone.byte_ids import EOS
-from isobyte.backbone.few_rows import FewRows, normed, turns
+from isobyte.backbone.few_rows import Attend, FewRows, normed, turns
 from isobyte.backbone.flat import FlatModel
 from isobyte.backbone.patching.patcher import NgramTable, entropy_of
 from isobyte.backbone.patching.rules import Rows
@@ -37,10 +37,24 @@ class Advanced:
     entropy: Tensor | None
 
 
+@dataclass(frozen=True)
+class Read:
+    """What encoder and patcher make of S new bytes of each row; as in `Advanced`."""
+
+    fed: Fed
+    history: Tensor
+    encoded: Tensor
+    """[B, S, E]."""
+    entropy: Tensor | None
+    opens: list[list[bool]]
+    begins: list[list[int]]
+
+
 class State:
     """The state of B texts, `capacity` bytes long where nothing slides, of at most `patches` patches.
 
-    `slack` is how many bytes beside the first are fed at once, or taken back.
+    `slack` is how many bytes beside the first are fed at once, or taken back; `block` the cells of a block that the
+    decoder can be shown beside the bytes.
     """
 
     def __init__(
@@ -52,11 +66,13 @@ class State:
         patches: int | None = None,
         slack: int = 0,
         packed: Packed | None = None,
+        block: int = 0,
     ) -> None:
         like, shape = model.head.weight, model.shape
         self.model, self.packed, self.batch, self.slack = model, packed or Packed(model), batch, slack
         self.encoder = Ring(shape.encoder, batch, capacity, slack, like)
-        self.decoder = Ring(shape.decoder, batch, capacity, slack, like)
+        # a block may begin before the newest bytes, and look back from there
+        self.decoder = Ring(shape.decoder, batch, capacity, slack + block, like, block=block)
         scorer = model.patcher.scorer
         self.scorer = Ring(scorer.shape, batch, capacity, slack, like) if isinstance(scorer, FlatModel) else None
         self.latent = LatentRows(shape.latent, batch, patches or capacity + 1, like)
@@ -98,16 +114,24 @@ class State:
     @torch.no_grad()
     def advance(self, ids_BS: Tensor, counts: list[int] | None = None) -> Advanced:
         """Show S new bytes of each row; nothing is settled yet."""
+        read = self._read(ids_BS, counts)
+        latent_BS = self._close(read.opens, counts or [ids_BS.shape[1]] * self.batch, read.fed)
+        hidden = self._decode(ids_BS, read.encoded, latent_BS, read.fed)
+        return Advanced(read.history, hidden, read.opens, read.begins, read.entropy)
+
+    def _read(self, ids_BS: Tensor, counts: list[int] | None) -> Read:
+        """New bytes through the encoder and past the patcher."""
         fed = self._fed(ids_BS, counts)
         history = torch.cat((self.tail, ids_BS), 1)
         encoded = self._encode(ids_BS, history, fed)
+        entropy, opens, begins = self._opens(ids_BS, history, fed)
+        return Read(fed, history, encoded, entropy, opens.tolist(), begins.tolist())
+
+    def _opens(self, ids_BS: Tensor, history: Tensor, fed: Fed) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Entropies of what comes after each byte, whether a patch opens there, and where its patch begins."""
         entropy, before = self._entropies(ids_BS, history, fed)
         rows = Rows(fed.places_BS, ids_BS, history[:, self.reach - 2 : -1], entropy, before)
-        found = self.model.patcher.opens(rows, torch.tensor(self.begin, device=ids_BS.device))
-        opens, begins = found[0].tolist(), found[1].tolist()
-        read = self._close(opens, counts or [ids_BS.shape[1]] * self.batch, fed)
-        hidden = self._decode(ids_BS, encoded, read, fed)
-        return Advanced(history, hidden, opens, begins, entropy)
+        return entropy, *self.model.patcher.opens(rows, torch.tensor(self.begin, device=ids_BS.device))
 
     def commit(self, done: Advanced, counts: list[int]) -> None:
         """Keep the first `counts[b]` bytes of each row of the last `advance`."""
@@ -166,7 +190,7 @@ class State:
         self._reserve(fed.last + 1)
         slots = (fed.places_BS % self.hidden.shape[2], self._rows)
         kept: list[Tensor] = []
-        x_NE = self._through(self.packed.encoder, x_NE, self.encoder, fed, kept)
+        x_NE = self._through(self.packed.encoder, x_NE, *_local(self.encoder, fed), kept)
         for nth, each in enumerate(kept[-encoder.pools :]):
             self.hidden[nth].index_put_((slots[1], slots[0]), each.unflatten(0, (self.batch, -1)))
         self.passes["encoder"] += 1
@@ -195,18 +219,24 @@ class State:
         else:
             assert self.scorer is not None
             x_ND = scorer.embedding(ids_BS).flatten(0, 1)
-            x_ND = self._through(self.packed.scorer, x_ND, self.scorer, fed)
+            x_ND = self._through(self.packed.scorer, x_ND, *_local(self.scorer, fed))
             logits = self.packed.scorer_head(normed(x_ND, scorer.norm.eps))
             found = entropy_of(logits).unflatten(0, (self.batch, -1))
             self.passes["entropy"] += 1
         return found, torch.cat((self.entropy[:, None], found[:, :-1]), 1)
 
-    def _close(self, opens: list[list[bool]], counts: list[int], fed: Fed) -> Tensor:
+    def _close(self, opens: list[list[bool]], counts: list[int], fed: Fed, cut: list[bool] | None = None) -> Tensor:
         """Run what patches are complete through the latent transformer; which latent each byte reads [B, S], counted
-        from `base`."""
-        closed = [(row, index) for row, count in enumerate(counts) for index in range(count) if opens[row][index]]
+        from `base`. After those, of each row where `cut` says so, comes the latent of its open patch as it is."""
+        closed = [
+            (row, index)
+            for row, count in enumerate(counts)
+            for index in range(count)
+            if opens[row][index] or (cut is not None and cut[row] and index == count - 1)
+        ]
         if closed:
             self._latents(closed, fed)
+            self.passes["patches"] -= sum(not opens[row][index] for row, index in closed)
             self.base = [n - 1 for n in self.patches]
         read = []
         for row, count in enumerate(counts):
@@ -298,7 +328,7 @@ class State:
         decoder = self.model.decoder
         x_ND = decoder.start(ids_BS, encoded).flatten(0, 1)
         kv = self.kv[self._rows, read_BS].flatten(0, 1)
-        x_ND = self._through(self.packed.decoder, x_ND, self.decoder, fed, read=kv)
+        x_ND = self._through(self.packed.decoder, x_ND, *_local(self.decoder, fed), read=kv)
         self.passes["decoder"] += 1
         return decoder.norm(x_ND).unflatten(0, (self.batch, -1))
 
@@ -306,15 +336,14 @@ class State:
         self,
         blocks: list[FewRows],
         x_ND: Tensor,
-        ring: Ring,
-        fed: Fed,
+        turn: Tensor,
+        attends: list[Attend],
         kept: list[Tensor] | None = None,
         read: Tensor | None = None,
     ) -> Tensor:
         """Rows [N, D] through a local stack. `kept` is given what comes out of each block; `read` [N, layers, 2, k, D]
         is what the decoder's cross-attention reads before the first of them."""
-        turn = turns(fed.places_BS.flatten(), fed.last, ring.shape)
-        for layer, (block, attend) in enumerate(zip(blocks, ring.attention(fed), strict=True)):
+        for layer, (block, attend) in enumerate(zip(blocks, attends, strict=True)):
             if read is not None and layer < len(self.packed.readers):
                 x_ND = self.packed.readers[layer](x_ND, read[:, layer])
             x_ND = block(x_ND, turn, attend)
@@ -322,3 +351,8 @@ class State:
                 # the next layer's result may be written where this one lies
                 kept.append(x_ND.clone())
         return x_ND
+
+
+def _local(ring: Ring, fed: Fed) -> tuple[Tensor, list[Attend]]:
+    """Rotations of new bytes, and their attention in each layer."""
+    return turns(fed.places_BS.flatten(), fed.last, ring.shape), ring.attention(fed)

@@ -19,6 +19,7 @@ class Style:
 
 HUES = {
     "ar": ("#0b4f8a", "#4a9fd8"),
+    "blt_diffusion": ("#2b7a6b", "#2b7a6b"),
     "masked": ("#a63a0a", "#df8f1a"),
     "span": ("#14606b", "#4d9aa6"),
     "block": ("#5e3c99", "#9a7fc9"),
