@@ -22,9 +22,11 @@ def entropy_patching(cap: int | None = None) -> EntropyPatching:
     return EntropyPatching(scorer=scorer, threshold=1.0, max_length=cap)
 
 
-def blt(patching: Patching | None = None, *, seed: int = 0, sharp: float = 6.0, **shape: Any) -> BltNetwork:
+def blt(
+    patching: Patching | None = None, *, seed: int = 0, sharp: float = 6.0, cells: bool = False, **shape: Any
+) -> BltNetwork:
     """A model whose next byte depends on what came before: norms and head are made to speak up. The threshold of an
-    entropy rule is set for patches of about three bytes of random text."""
+    entropy rule is set for patches of about three bytes of random text. With `cells` it can be shown blocks."""
     torch.manual_seed(seed)
     config = BltConfig(
         encoder=local(1),
@@ -34,7 +36,7 @@ def blt(patching: Patching | None = None, *, seed: int = 0, sharp: float = 6.0, 
         hash_vocab=97,
         **shape,
     )
-    model = BltNetwork(config).eval()
+    model = BltNetwork(config, cells=cells).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim == 1:

@@ -132,7 +132,7 @@ def _visible(text: str) -> str:
         (["--per-step", "2"], "--per-step"),
         (["--by-digit"], "--by-digit"),
         (["--method", "ancestral"], "--method"),
-        (["--trace", "t.html"], "--trace"),
+        (["--block", "4"], "--block"),
         (["--draft", "0"], "draft"),
         (["--refresh", "always"], "--refresh"),
         (["--length", "0"], "--length"),

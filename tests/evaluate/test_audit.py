@@ -28,7 +28,11 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "any_order": {"kind": "any_order"},
     "eso": {"kind": "eso", "alpha0": 0.5},
     "digits": {"kind": "digits", "loss": "joint"},
+    "blt_diffusion": {"kind": "blt_diffusion", "block": 3},
 }
+LOCAL = {"layers": 1, "width": 16, "heads": 2, "attention_window": 6}
+PATCHED = {"kind": "blt", "encoder": LOCAL, "decoder": LOCAL, "latent": LOCAL, "hash_sizes": [2], "hash_vocab": 50}
+RULE = {"kind": "entropy", "mean_length": 3, "scorer": {"kind": "ngram", "context": 1}}
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +42,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory):
 
     def run(name: str) -> Path:
         data = run_data(steps=80) | {"objective": OBJECTIVES[name]}
+        if name == "blt_diffusion":
+            data["backbone"] = PATCHED | {"patching": RULE}
         config = RunConfig.model_validate(data)
         train(config, prepare(config.data, config.representation, folder / "data"), folder / name, runtime=RUNTIME)
         return folder / name

@@ -51,24 +51,32 @@ def _blocked(q: Tensor, k: Tensor, v: Tensor, mask: Blocked) -> Tensor:
     T, size, begins_BJ = mask.length, mask.blocks.size, mask.blocks.begins_BJ
     text = sdpa(q[:, :, :T], k[:, :, :T], v[:, :, :T], MaskSpec("causal", mask.window))
     groups = q.shape[1] // k.shape[1]
-    k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
-    asked, own_k, own_v = (x[:, :, T:].unflatten(2, (-1, size)) for x in (q * q.shape[-1] ** -0.5, k, v))
-    held_k, held_v = k[:, :, None, :T], v[:, :, None, :T]
+    k, v = (x.repeat_interleave(groups, 1) if groups > 1 else x for x in (k, v))
+    asked, own_k, own_v = (x[:, :, T:].unflatten(2, (-1, size)) for x in (q, k, v))
+    asked = asked * q.shape[-1] ** -0.5
+    held_k, held_v = k[:, :, :T], v[:, :, :T]
     held_BJR = torch.arange(T, device=q.device).expand(*begins_BJ.shape, T)
-    if mask.window is not None and 2 * mask.window <= T:
+    if mask.window is not None and 4 * mask.window < T:
         reach = torch.arange(1 - mask.window, 0, device=q.device)
         held_BJR = begins_BJ[:, :, None] + reach
         rows = torch.arange(len(q), device=q.device)[:, None, None]
-        held_k, held_v = (x.transpose(1, 2)[rows, held_BJR.clamp(min=0)].movedim(3, 1) for x in (k, v))
+        held_k, held_v = (x.transpose(1, 2)[rows, held_BJR.clamp(min=0)].movedim(3, 1) for x in (held_k, held_v))
     hidden = (held_BJR < 0) | (held_BJR >= begins_BJ[:, :, None])
     hidden_BJKR = hidden[:, :, None].expand(-1, -1, size, -1)
     if mask.window is not None:
         places_BJK = mask.blocks.places_BC.unflatten(1, (-1, size))
         hidden_BJKR = hidden_BJKR | (held_BJR[:, :, None] <= places_BJK[..., None] - mask.window)
-    before = (asked @ held_k.transpose(-1, -2)).masked_fill(hidden_BJKR[:, None], float("-inf"))
+    before = _by_block(asked, held_k.transpose(-1, -2)).masked_fill(hidden_BJKR[:, None], float("-inf"))
     weights = torch.cat((before, asked @ own_k.transpose(-1, -2)), -1).softmax(-1)
     before, own = weights.split((held_BJR.shape[-1], size), -1)
-    return torch.cat((text, (before @ held_v + own @ own_v).flatten(2, 3)), 2)
+    return torch.cat((text, (_by_block(before, held_v) + own @ own_v).flatten(2, 3)), 2)
+
+
+def _by_block(x_BHJKa: Tensor, y: Tensor) -> Tensor:
+    """x @ y, where y [B, H, J, a, b] is each block's own or [B, H, a, b] is the same for all, and then not copied."""
+    if y.ndim == x_BHJKa.ndim:
+        return x_BHJKa @ y
+    return (x_BHJKa.flatten(2, 3) @ y).unflatten(2, x_BHJKa.shape[2:4])
 
 
 @lru_cache(maxsize=32)
@@ -105,21 +113,15 @@ def _blocked_blocks(mask: Blocked, device: str):
     """One per mask, which serves all layers of a step; `mask` compares by identity."""
     from torch.nn.attention.flex_attention import create_block_mask
 
-    T, size, reach = mask.length, mask.blocks.size, mask.window or mask.length + mask.blocks.size
-    begins, places = mask.blocks.begins_BJ.to(device), mask.blocks.places_BC.to(device)
-    last = places.shape[1] - 1
+    T, reach = mask.length, mask.window or mask.length + mask.blocks.size
+    ends, places, block = mask.queries(device)
 
     def blocked(b: Tensor, _h: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        cell = (query - T).clamp(0, last)
-        begin, place = begins[b, cell // size], places[b, cell]
-        of_text = (query < T) & (query >= key) & (query - key < reach)
-        before = (query >= T) & (key < T) & (key < begin) & (place - key < reach)
-        own = (query >= T) & (key >= T) & ((query - T) // size == (key - T) // size)
-        return of_text | before | own
+        of_text = (key < T) & (key < ends[b, query]) & (places[b, query] - key < reach)
+        return of_text | ((key >= T) & (block[query] == block[key]))
 
     with torch.inference_mode(False):
-        total = T + places.shape[1]
-        return create_block_mask(blocked, len(begins), None, total, total, device=device)
+        return create_block_mask(blocked, len(ends), None, len(block), len(block), device=device)
 
 
 def flex(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:

@@ -124,21 +124,26 @@ class Blocked:
     window: int | None = None
     kind: Literal["blocked"] = "blocked"
 
+    def queries(self, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor, Tensor]:
+        """Of each of the S cells: what of the text it may see ends before this place [B, S]; its own place [B, S]; its
+        block [S], -1 in the text."""
+        begins_BJ, size = self.blocks.begins_BJ.to(device), self.blocks.size
+        text = torch.arange(self.length, device=device).expand(len(begins_BJ), -1)
+        ends_BS = torch.cat((text + 1, begins_BJ.repeat_interleave(size, 1)), 1)
+        places_BS = torch.cat((text, self.blocks.places_BC.to(device)), 1)
+        block_C = torch.arange(begins_BJ.shape[1], device=device).repeat_interleave(size)
+        return ends_BS, places_BS, torch.cat((torch.full_like(text[0], -1), block_C))
+
     def dense(self, length: int, device: torch.device | str = "cpu", prefix: int = 0) -> Tensor:
         """[B, 1, S, prefix + S] bool; True where query (row) sees key (column)."""
-        T, size, begins_BJ = self.length, self.blocks.size, self.blocks.begins_BJ.to(device)
-        assert length == T + begins_BJ.shape[1] * size
-        batch = len(begins_BJ)
-        visible = torch.zeros(batch, length, length, dtype=torch.bool, device=device)
-        visible[:, :T, :T] = MaskSpec("causal", self.window).dense(T, device)
-        text = torch.arange(T, device=device)
-        before = text < begins_BJ.repeat_interleave(size, 1)[:, :, None]
+        ends_BS, places_BS, block_S = self.queries(device)
+        assert length == len(block_S)
+        key_T = torch.arange(self.length, device=device)
+        of_text = key_T < ends_BS[..., None]
         if self.window is not None:
-            before &= text > self.blocks.places_BC.to(device)[:, :, None] - self.window
-        visible[:, T:, :T] = before
-        block = torch.arange(length - T, device=device) // size
-        visible[:, T:, T:] = block == block[:, None]
-        return _with_prefix(visible[:, None], prefix)
+            of_text &= places_BS[..., None] - key_T < self.window
+        own = (block_S[:, None] == block_S[self.length :]).expand(len(of_text), -1, -1)
+        return _with_prefix(torch.cat((of_text, own), -1)[:, None], prefix)
 
 
 def document_mask(documents_BT: Tensor, spec: MaskSpec) -> Tensor:

@@ -1,15 +1,12 @@
-"""`isobyte bench`"""
+"""`isobyte bench train` and `isobyte bench compress`"""
 
-import datetime
-import shlex
-import subprocess
-import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 from rich.table import Table
 
+from isobyte.cli.bench_record import dated, keep
 from isobyte.cli.compress import Rule
 from isobyte.cli.output import console, emit, tables
 
@@ -48,9 +45,9 @@ def train(
     measured = bench_train(
         sizes, objective, window=window, batch=batch, seconds=seconds, runtime=runtime, report=console.print
     )
-    record = _dated("train", measured)
+    record = dated("train", measured)
     _show(record, tables(json))
-    _keep(record, "train", out)
+    keep(record, "train", out)
     emit(record, as_json=json)
     return 0
 
@@ -89,85 +86,11 @@ def compress(
         runs, data, Wishes(rule, per_step), device=device, threads=threads, report=console.print
     )  # fmt: skip
     measured = {**environment(runtime.apply()), "data": str(data), "bytes": rows[0]["bytes_in"], "compressors": rows}
-    record = _dated("compress", measured)
+    record = dated("compress", measured)
     tables(json).print(_compressors(record))
-    _keep(record, "compress", out)
+    keep(record, "compress", out)
     emit(record, as_json=json)
     return 0
-
-
-def sample(
-    source: Annotated[str | None, tyro.conf.Positional] = None,
-    *,
-    lengths: tuple[int, ...] = (64, 256, 1024, 4096),
-    batch: int = 8,
-    drafts: tuple[int, ...] = (2, 4, 8, 16),
-    refresh: tuple[Literal["never", "at_boundary", "always"], ...] = ("never", "at_boundary", "always"),
-    prompt_bytes: int = 64,
-    mean_length: float = 2.5,
-    peer_bytes: tuple[int, ...] = (64, 256),
-    peer_estimate: int | None = 1024,
-    repeats: int = 3,
-    graphs: bool | None = None,
-    bf16: bool = False,
-    data: Path | None = None,
-    device: str = "auto",
-    threads: int | None = None,
-    out: Path | None = None,
-    json: bool = False,
-) -> int:
-    """Generation with a Byte Latent Transformer: beside the machine's ceiling, by drafts, and beside transformers.
-
-    Without a source a model of 66 million random weights, with a threshold for patches of the length that is asked
-    for. Every text is greedy, so that all ways must give the same bytes; whether they did is in the record.
-
-    Args:
-        source: a run's folder, or a recipe whose shape gets random weights
-        lengths: new bytes of plain decoding
-        batch: texts at once, at the length that is nearest to 256; those of drafts are as long
-        drafts: bytes drafted a round
-        refresh: whether drafts begin with an exact byte
-        prompt_bytes: bytes before the new ones
-        mean_length: bytes per patch of what is generated, where weights are random
-        peer_bytes: new bytes that transformers generates; each takes a call over all before it, so 1024 take minutes
-        peer_estimate: new bytes whose time in transformers is estimated from single calls of five lengths
-        repeats: how often texts of up to 256 bytes are generated; the median counts
-        graphs: plain decoding by steps of fixed shapes, which CUDA records; the usual on CUDA
-        bf16: weights and arithmetic in bf16, and no transformers
-        data: a file that a run goes on from, in place of its held-out text
-        device: auto, cpu, cuda, cuda:1, ...
-        threads: CPU threads
-        out: folder for a dated record
-        json: print the record as one JSON object, last on standard output
-    """
-    from isobyte.cli.bench_sample_output import show
-    from isobyte.evaluate.bench_sample import Plan, bench_sample
-    from isobyte.train.runtime import Runtime
-
-    plan = Plan(
-        lengths, batch, drafts, refresh, prompt_bytes, mean_length, peer_bytes, peer_estimate, repeats, graphs, bf16
-    )
-    runtime = Runtime(device=device, threads=threads)
-    record = _dated("sample", bench_sample(source, plan, runtime, data=data, report=console.print))
-    show(record, tables(json))
-    _keep(record, "sample", out)
-    emit(record, as_json=json)
-    return 0
-
-
-def _dated(kind: str, measured: dict[str, Any]) -> dict[str, Any]:
-    date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    command = shlex.join(["isobyte", "bench", kind, *sys.argv[3:]])
-    return {"date": date, "commit": _commit(), "command": command, **measured}
-
-
-def _keep(record: dict[str, Any], kind: str, out: Path | None) -> None:
-    from isobyte.files import write_json
-
-    if out is not None:
-        path = out / f"bench-{kind}-{record['date'][:10]}.json"
-        write_json(path, record)
-        console.print(f"record: {path}")
 
 
 def _compressors(record: dict[str, Any]) -> Table:
@@ -210,18 +133,3 @@ def _show(record: dict[str, Any], to: Any) -> None:
     to.print("equal: " + "; ".join(record["equal"]))
     to.print("different: " + "; ".join(record["different"]))
     to.print("ceiling: " + record["sizes"][0]["ceiling"]["kind"])
-
-
-def _commit() -> str | None:
-    """The commit that runs, where the package's source lies in a git repository of its own."""
-
-    def git(*arguments: str) -> str:
-        here = Path(__file__).parent
-        return subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True).stdout
-
-    try:
-        git("ls-files", "--error-unmatch", Path(__file__).name)
-        changed = bool(git("status", "--porcelain", "--untracked-files=no", ".."))
-        return git("rev-parse", "HEAD").strip() + ("-dirty" if changed else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -13,7 +13,7 @@ from isobyte.config.study import StudyConfig
 from isobyte.cost.design import Cost, run_cost
 from isobyte.study.plan import plan_run
 
-PARTS = ("blocks", "encoder", "latent", "decoder", "cross", "attention", "head", "patcher")
+PARTS = ("blocks", "encoder", "latent", "decoder", "cross", "cells", "attention", "head", "patcher")
 """Of the forward FLOPs, as far as tables show them."""
 
 
@@ -102,6 +102,8 @@ def _table(rows: list[dict[str, Any]]) -> Table:
 def _parts(rows: list[dict[str, Any]]) -> Table:
     """Where the forward FLOPs go in networks of several parts."""
     caption = "Attention of all parts, at its useful mean context; cross: all between bytes and patches."
+    if any(row["forward_flops_per_window"]["cells"] for row in rows):
+        caption += " Cells: all that is done for the blocks beside the text."
     table = Table(title="shares of the forward FLOPs", caption=caption)
     named = [part for part in PARTS if any(row["forward_flops_per_window"][part] for row in rows)]
     for name in ("model", *named):

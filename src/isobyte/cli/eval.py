@@ -5,7 +5,8 @@ from typing import Annotated
 
 import tyro
 
-from isobyte.cli.output import console, emit
+from isobyte.cli.output import console, emit, tables
+from isobyte.errors import UserError
 
 
 def evaluate(
@@ -19,6 +20,8 @@ def evaluate(
     estimator: str | None = None,
     steps: int | None = None,
     per_step: int | None = None,
+    without: str | None = None,
+    masked_blocks: bool = False,
     device: str = "auto",
     json: bool = False,
 ) -> int:
@@ -36,14 +39,20 @@ def evaluate(
         estimator: another way to a likelihood than the run's own: count-stratified, t-steps, duel:confidence, ...
         steps: reveal steps, for the estimators that have a number of them
         per_step: symbols revealed at once, for the exact likelihoods of deterministic rules
+        without: of a run of backbone blt, silence a part to see what it is worth: latents or ngrams
+        masked_blocks: of a run of objective blt_diffusion, instead: how well it fills masked blocks
         device: auto, cpu, cuda, ...
         json: one JSON object, last on standard output
     """
+    if masked_blocks:
+        if (passes, estimator, steps, per_step, without) != (None,) * 5:
+            raise UserError("is no likelihood", where="--masked-blocks", how="leave out what estimates one")
+        return _masked_blocks(run, data, column, max_bytes, seed, device, json)
     from isobyte.evaluate.bpb import evaluate_run
 
     scored = evaluate_run(
         run, data=data, column=column, passes=passes, max_bytes=max_bytes, seed=seed, device=device,
-        estimator=estimator, steps=steps, per_step=per_step,
+        estimator=estimator, steps=steps, per_step=per_step, without=without,
     )  # fmt: skip
     sign = "<=" if scored.kind == "bound" else "="
     spread = f" +- {scored.stderr:.4f}" if scored.stderr else ""
@@ -54,4 +63,20 @@ def evaluate(
         f"{scored.windows:,} windows; {about}"
     )
     emit(scored.to_json(), as_json=json)
+    return 0
+
+
+def _masked_blocks(
+    run: Path, data: Path | None, column: str, max_bytes: int | None, seed: int | None, device: str, as_json: bool
+) -> int:
+    from isobyte.cli.masked_blocks_output import by_position, by_rate, summary
+    from isobyte.evaluate.masked_blocks import run_masked_blocks
+
+    found = run_masked_blocks(
+        run, data=data, column=column, max_bytes=max_bytes, seed=seed, device=device
+    ).to_json()  # fmt: skip
+    for each in (by_rate(found), by_position(found)):
+        tables(as_json).print(each)
+    console.print(summary(found))
+    emit(found, as_json=as_json)
     return 0

@@ -46,9 +46,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "runs beside gzip, xz, zstd, brotli and PPMd on one file",
     ),
     "bench sample": (
-        "isobyte.cli.bench",
+        "isobyte.cli.bench_sample",
         "sample",
-        "generation with backbone blt beside the machine's ceiling and transformers",
+        "generation with backbone blt beside the machine's ceiling and transformers, or method beside method",
     ),
     "doctor": ("isobyte.cli.doctor", "doctor", "what this machine offers and what is missing"),
 }

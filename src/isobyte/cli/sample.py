@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from isobyte.cli import sample_blt
 from isobyte.cli import sample_output as output
 from isobyte.cli.output import console, emit
 from isobyte.errors import UserError
@@ -14,8 +15,6 @@ from isobyte.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from isobyte.decode import blt_settings
-    from isobyte.decode.methods import Settings
     from isobyte.evaluate.loaded import LoadedRun
 
 
@@ -40,6 +39,9 @@ def sample(
     eta: float | None = None,
     by_digit: bool = False,
     draft: int | None = None,
+    fill: Literal["confidence", "entropy", "entropy-max", "one-step"] | None = None,
+    alpha: float | None = None,
+    align: Literal["none", "cut", "resume"] | None = None,
     refresh: Literal["never", "at_boundary", "always"] | None = None,
     stop: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     patches: int | None = None,
@@ -61,7 +63,10 @@ def sample(
         count: how many samples
         method: how symbols are revealed; the objective's own law if left out. ancestral, cached-ancestral,
             first-hitting, left-to-right, confidence, margin, entropy, entropy-bounded, threshold, factor,
-            remdm-cap, remdm-rescale, remdm-conf, remdm-loop, published; a run says which of them it can
+            remdm-cap, remdm-rescale, remdm-conf, remdm-loop, published; a run says which of them it can.
+            Backbone blt: blt (byte by byte), blt_s (bytes are drafted cheaply and judged by one exact pass), and after
+            training with blocks blt_d (a block is filled at once) and blt_dv (and judged). Judged text is that of blt
+            at temperature 0, and has its law at any
         seed: seed of all noise
         temperature: 0 takes the likeliest symbol
         top_p: draw from the smallest set of symbols that has this probability
@@ -69,13 +74,18 @@ def sample(
         grid: the times of the steps: linear (the usual) or cosine
         per_step: symbols revealed at once by left-to-right, confidence, margin and entropy (1)
         block: finish this many symbols before the next are begun
-        gamma: nats that entropy-bounded may lose a step (0.1)
+        gamma: nats that entropy-bounded may lose a step (0.1), or that the cells filled at once may have by entropy and
+            entropy-max (blt_d 1, blt_dv 1.5)
         threshold: probability from which threshold reveals a symbol (0.9)
         factor: how bold factor is (1)
         eta: how much ReMDM hides again (0.02)
         by_digit: for runs on digits: reveal them one by one
-        draft: backbone blt: bytes that are drafted cheaply and judged by one exact pass (BLT-S); the text stays the
-            same at temperature 0, its law at any
+        draft: backbone blt: bytes that blt_s drafts a round (4); alone it asks for blt_s
+        fill: backbone blt: which cells of a block are filled at once: those of confidence alpha (blt_d), by entropy
+            while the sum is gamma at most, or the sum less its largest (entropy-max), or all (one-step; blt_dv)
+        alpha: backbone blt: probability from which confidence fills a cell (blt_d 0.7, blt_dv 0.3)
+        align: backbone blt: where blocks begin: none (with the next byte), resume (where the open patch does), cut
+            (blt_d: with a patch; what was filled beyond is thrown away)
         refresh: backbone blt: whether drafts begin with an exact byte: never (the usual), at_boundary or always
         stop: backbone blt: a text that ends a sample, and is left out of it; may be given several times
         patches: backbone blt: the most patches that a text may have, for a latent transformer that was trained on no
@@ -86,31 +96,28 @@ def sample(
         json: one JSON object, last on standard output
     """
     from isobyte.decode import blt_settings
+    from isobyte.decode.blt_methods import Asked
     from isobyte.decode.methods import Settings
     from isobyte.decode.trace import Trace, render
     from isobyte.evaluate.sample import Ask, sample_run
+    from isobyte.train.folder import RunFolder
 
     settings = Settings(
         method, seed, temperature, top_p, steps, grid, per_step, block, gamma, threshold, factor, eta, by_digit
     )
-    if _patched(run):
-        _refuse(settings, template=template, trace=trace)
-        how = blt_settings.Settings(
-            1,
-            seed,
-            temperature,
-            top_p,
-            draft,
-            refresh or "never",
-            stop=tuple(os.fsencode(text) for text in stop),
-            patches=patches,
-        )
-        if refresh is not None and draft is None:
-            raise UserError("nothing is drafted", where="--refresh", how="say how many bytes with --draft")
-        return _generate(run, os.fsencode(prompt), length, count, how, device=device, threads=threads, as_json=json)
-    for name, given in (("draft", draft), ("refresh", refresh), ("stop", stop or None), ("patches", patches)):
-        if given is not None:
-            raise UserError("is for runs of backbone blt", where=f"--{name}", how="leave it out")
+    if RunFolder(run).config().backbone.kind == "blt":
+        sample_blt.refuse_flat(settings, template)
+        method = None if method == sample_blt.LEFT_TO_RIGHT else method
+        asked = Asked(method, draft, refresh, fill, alpha, gamma, align)
+        ends = tuple(os.fsencode(text) for text in stop)
+        common = blt_settings.Settings(1, seed, temperature, top_p, stop=ends, patches=patches)
+        return sample_blt.generate(
+            run, os.fsencode(prompt), length, count, asked, common, trace=trace, device=device, threads=threads,
+            as_json=json,
+        )  # fmt: skip
+    sample_blt.refuse_blt(
+        method, draft=draft, fill=fill, alpha=alpha, align=align, refresh=refresh, stop=stop or None, patches=patches
+    )
     ask = Ask(os.fsencode(prompt), None if template is None else _template(template), length, count)
     stream = count == 1 and trace is None and not json and sys.stdout.isatty()
     watchers: list[Any] = []
@@ -131,56 +138,6 @@ def sample(
         console.print(f"wrote {trace}")
     output.show(done, json, streamed=stream and bool(watchers))
     emit(output.record(run, done, settings), as_json=json)
-    return 0
-
-
-def _patched(run: Path) -> bool:
-    from isobyte.train.folder import RunFolder
-
-    return RunFolder(run).config().backbone.kind == "blt"
-
-
-def _refuse(settings: "Settings", **beside: object) -> None:
-    """Raises UserError, by name, for what generation with backbone blt does not have."""
-    usual = type(settings)()
-    given = {name: value for name, value in vars(settings).items() if value != getattr(usual, name)} | beside
-    if given.get("method") == "left-to-right":
-        del given["method"]
-    for name, value in given.items():
-        if value is not None and name not in ("seed", "temperature", "top_p"):
-            raise UserError(
-                "is not for runs of backbone blt",
-                where="--" + name.replace("_", "-"),
-                how="they go from left to right, and take prompt, length, count, seed, temperature, top-p, draft, "
-                "refresh and stop",
-            )
-
-
-def _generate(
-    run: Path,
-    prompt: bytes,
-    length: int | None,
-    count: int,
-    how: "blt_settings.Settings",
-    *,
-    device: str,
-    threads: int | None,
-    as_json: bool,
-) -> int:
-    """Texts of a run of backbone blt."""
-    from isobyte.evaluate.generate import generate_run
-
-    live = output.Live() if count == 1 and not as_json and sys.stdout.isatty() else None
-    if live is not None:
-        live.write(prompt)
-    on_bytes = None if live is None else lambda _row, text: live.write(text)
-    done = generate_run(
-        run, prompt, length=length, count=count, settings=how, device=device, threads=threads, on_bytes=on_bytes
-    )
-    if live is not None:
-        live.close()
-    output.show_generated(done, as_json, streamed=live is not None)
-    emit(output.generated_record(run, done), as_json=as_json)
     return 0
 
 

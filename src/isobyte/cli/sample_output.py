@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from isobyte.cli.output import console
+from isobyte.decode.blt_methods import method_of, used
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,11 +99,15 @@ def show_generated(done: "Texts", as_json: bool, *, streamed: bool) -> None:
     found = _counters(done)
     lengths, seconds = found["bytes_per_patch"], found["seconds"]
     patches = ", ".join(f"{each:.3g} on the {name}" for name, each in lengths.items() if each is not None)
+    nfe = ", ".join(f"{name} {passes:,}" for name, passes in found["nfe"]["output"].items() if name != "patches")
     said = [
-        f"{found['bytes']:,} bytes in {seconds['output']:.3g} s, {found['bytes_per_second']:,.4g} a second",
+        f"{found['bytes']:,} bytes by {method_of(done.settings)} in {seconds['output']:.3g} s, "
+        f"{found['bytes_per_second']:,.4g} a second",
         f"bytes per patch: {patches}" if patches else "",
-        f"latent passes: {found['nfe']['output']['latent']:,}",
+        f"NFE: {nfe}",
     ]
+    if "fills" in found:
+        said.append(f"blocks filled in {found['fills']:,} steps, {found['rounds']:,} rounds")
     if found.get("acceptance") is not None:
         said.append(
             f"{found['acceptance']:.1%} of {found['drafted']:,} drafted bytes kept in {found['rounds']:,} rounds"
@@ -110,22 +115,21 @@ def show_generated(done: "Texts", as_json: bool, *, streamed: bool) -> None:
     window = done.run.config.train.window
     if max(map(len, texts)) > window:
         said.append(f"beyond the {window:,} bytes of the windows it was trained on")
-    console.print("; ".join(filter(None, said)))
+    console.print("; ".join(filter(None, said)), soft_wrap=True)
 
 
 def generated_record(run: Path, done: "Texts") -> dict[str, Any]:
     settings = done.settings
-    drafts = {} if settings.draft is None else {"draft": settings.draft, "refresh": settings.refresh}
     rows = [row for part in done.parts for row in zip(part.ids, part.ended, strict=True)]
     return {
         "run": str(run),
         "objective": done.run.config.objective.kind,
         "backbone": done.run.config.backbone.kind,
-        "method": "left-to-right",
+        "method": method_of(settings),
         "seed": settings.seed,
         "temperature": settings.temperature,
         "top_p": settings.top_p,
-        **drafts,
+        **used(settings),
         "stop": [text.decode(errors="replace") for text in settings.stop],
         **_counters(done),
         "samples": [
@@ -139,13 +143,37 @@ def _counters(done: "Texts") -> dict[str, Any]:
     from isobyte.evaluate.generate import counters
 
     model = cast("BltModel", done.run.model)
-    return counters(done.parts, model, done.settings.refresh if done.settings.draft else None)
+    drafts = method_of(done.settings) in ("blt_s", "blt_dv")
+    return counters(done.parts, model, done.settings.refresh if drafts else None)
 
 
 def _sample(text: bytes) -> dict[str, Any]:
     return {
         "text": text.decode(errors="replace"), "base64": base64.b64encode(text).decode(), "bytes": len(text),
     }  # fmt: skip
+
+
+def generated_facts(run: Path, done: "Texts") -> dict[str, str]:
+    """Of the first text's batch."""
+    part, settings = done.parts[0], done.settings
+    seconds, lengths = part.output.seconds, (part.prompt.bytes_per_patch, part.output.bytes_per_patch)
+    nfe = part.output.passes
+    found = {
+        "run": run.resolve().name,
+        "method": method_of(settings),
+        "bytes": f"{len(part.ids[0])}",
+        "temperature": f"{settings.temperature:g}",
+        "top p": f"{settings.top_p:g}",
+        "seed": f"{settings.seed}",
+        **{name: f"{value}" for name, value in used(settings).items()},
+        "rounds": f"{part.rounds[0]}" if part.rounds[0] else "",
+        "steps that filled": f"{part.fills}" if part.fills else "",
+        "drafts kept": f"{part.accepted[0]} of {part.drafted[0]}" if part.drafted[0] else "",
+        **{f"NFE {name}": f"{nfe.get(name, 0)}" for name in ("entropy", "encoder", "latent", "decoder")},
+        "bytes per patch": "" if lengths[1] is None else f"{lengths[1]:.3g}",
+        "bytes a second": f"{part.bytes / seconds:,.4g}",
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def facts(run: Path, done: "Sampled", settings: "Settings", steps: int) -> dict[str, str]:

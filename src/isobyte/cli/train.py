@@ -36,6 +36,7 @@ def train(
         json: print the result as one JSON object, last on standard output
     """
     config = load_recipe(recipe, RunConfig, overrides)
+    from isobyte.cli.masked_blocks_output import summary
     from isobyte.cli.train_progress import Progress
     from isobyte.data.prepare import prepare
     from isobyte.train.loop import train as train_run
@@ -50,6 +51,8 @@ def train(
     if ranks.rank == 0:
         scored = result["likelihood"]
         console.print(f"{scored['bpb']:.4f} BPB ({scored['kind']}, {scored['estimator']}) on {scored['bytes']:,} bytes")
+        if "masked_blocks" in result:
+            console.print(summary(result["masked_blocks"]))
         emit(_flat(result), as_json=json)
     return 0
 

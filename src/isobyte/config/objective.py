@@ -49,8 +49,8 @@ class BltDiffusionConfig(CausalConfig):
     block: PositiveInt = 4
     """Bytes of a block, in training and in generation."""
     lambda_mask: float = Field(default=1.0, ge=0)
-    """Weight of the masked loss. Both losses are sums over one window's bytes; at 1 each cell of a block counts as much
-    as a byte of the text."""
+    """Weight of the masked loss. Both losses are sums, divided by the bytes of the batch; at 1 each cell of a block
+    counts on average as much as a byte of the text."""
     t_min: float = Field(default=1e-3, gt=0, lt=1)
     """Training draws the mask probability from this to 1, one per window; its loss has weight 1 / t."""
 

@@ -27,13 +27,20 @@ def published_bandwidth(
     return width * (decoder_calls * parameters[0] + latent_calls * parameters[1])
 
 
-def published_calls(bytes_out: float, latent: float, drafted: float, rounds: float) -> tuple[float, float]:
+def published_calls(
+    bytes_out: float, latent: float, drafted: float, rounds: float, fills: float = 0
+) -> tuple[float, float]:
     """Calls of the decoder and of encoder and latent transformer that the publication counts for a text.
 
-    With drafts these are a call a drafted byte and one to judge them, and two of the latent transformer a round: to
-    encode what was settled, and to judge.
+    A draft takes a call of the decoder a byte (BLT-S), or one for each of the `fills` of its block (BLT-DV), and one to
+    judge it; and two of the latent transformer a round: to encode what was settled, and to judge. Blocks that are kept
+    unjudged (BLT-D: nothing is drafted) take their fills, and one of the latent transformer each.
     """
-    return (drafted + rounds, 2 * rounds) if rounds else (bytes_out, latent)
+    if not rounds:
+        return bytes_out, latent
+    if fills and not drafted:
+        return fills, rounds
+    return (fills or drafted) + rounds, 2 * rounds
 
 
 def published_parameters(shape: BltConfig) -> tuple[float, float]:

@@ -66,7 +66,7 @@ def blt_flops(shape: BltConfig, *, vocab: int, window: int, patches: Patches | N
         pairs = causal_pairs(M, latent.attention_window)
     local = sum(pair_products(part) * causal_pairs(T, part.attention_window) for part in (encoder, decoder))
     patcher = _patcher_flops(shape.patching, window)
-    cells, ignored = _cell_flops(shape, T, M * block, block, vocab)
+    cells, ignored = _cell_flops(shape, T, M, block, vocab)
     return Flops(
         blocks=0.0,
         encoder=T * block_products(encoder),
@@ -98,14 +98,17 @@ def _cross_flops(shape: BltConfig, T: float, M: float) -> float:
     return projections + pooling + reading
 
 
-def _cell_flops(shape: BltConfig, T: float, cells: float, block: int, vocab: int) -> tuple[float, float]:
-    """Of `cells` cells in blocks: blocks of the decoder, queries of its cross-attention, attention, head; and what a
-    kernel computes beside that ignores the mask.
+def _cell_flops(shape: BltConfig, T: float, blocks: float, size: int, vocab: int) -> tuple[float, float]:
+    """Of the cells of blocks: blocks of the decoder, queries of its cross-attention, attention, head; and what a kernel
+    computes beside that ignores the mask.
 
-    A cell sees its block, and as much of the text as a byte sees on average: blocks begin all over it.
+    A cell sees its block and, of the text before that, what its window leaves: the k-th cell k + 1 less than a byte.
+    Blocks are taken to begin all over the text.
     """
     decoder, (_, reads), D = shape.decoder, cross_layers(shape), shape.decoder.width
-    pairs = cells * (causal_pairs(T, decoder.attention_window) / T + block)
+    cells, window = blocks * size, decoder.attention_window
+    reach = [None if window is None else max(0, window - 1 - k) for k in range(size)]
+    pairs = blocks * (size * size + sum(causal_pairs(T, each) for each in reach) / T)
     executed = (T + cells) ** 2 - T * T
     row = block_products(decoder) + reads * (2 * 2 * D * D + shape.latents * 4 * D) + 2 * vocab * D
     return cells * row + pair_products(decoder) * pairs, pair_products(decoder) * (executed - pairs)

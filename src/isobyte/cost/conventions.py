@@ -138,7 +138,8 @@ def blt_paper(
         pools, reads = cross_layers(backbone)
         k, mean = backbone.latents, 1 / parts[1].rows
         forward += _paper_cross(backbone.encoder.width, pools, mean, mean / k) * k / mean
-        forward += _paper_cross(backbone.decoder.width, reads, k, k / mean)
+        rows = parts[2].rows  # queries; cells of blocks, of which the paper does not speak, are more of them
+        forward += rows * _paper_cross(backbone.decoder.width, reads, k, k / mean / rows)
     return TRAINING * forward
 
 

@@ -35,8 +35,8 @@ def network_memory(
 ) -> Memory:
     """fp32 weights and AdamW moments, and a frozen patcher's weights; activations as autograd keeps them, within 15 %.
 
-    Logits are in fp32, with their gradient. Time conditioning is left out. With `block`
-    the decoder is shown that many cells more per patch.
+    Logits are in fp32, with their gradient. Time conditioning is left out. With `block` the decoder is shown that many
+    cells more per patch, by FlexAttention; the form for CPUs keeps their scores beside, and keys that it gathers.
     """
     cells = 0.0
     if isinstance(backbone, FlatConfig):

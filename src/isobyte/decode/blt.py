@@ -21,6 +21,7 @@ from isobyte.decode.noise import Noise
 from isobyte.decode.rows import Ended, OnBytes, Row, Watch
 from isobyte.decode.speculative import Chooser
 from isobyte.errors import UserError
+from isobyte.objective.base import normalised
 
 
 @dataclass(frozen=True)
@@ -290,7 +291,11 @@ class Batch:
         laws: list[Tensor] = []
         places_B = self.places()
         for nth in range(count):
-            laws.append(self.chooser.law(self.logits(self.state.draft(ids_BJ))))
-            chosen = self.chooser.choose(laws[-1], self.numbers, places_B + nth) + self.offset
-            ids_BJ = torch.cat((ids_BJ, chosen[:, None]), 1)
+            logits_BV = self.logits(self.state.draft(ids_BJ))
+            laws.append(self.chooser.law(logits_BV))
+            chosen = self.chooser.choose(laws[-1], self.numbers, places_B + nth)
+            if self.watch is not None and self.rows[0].ended is None:
+                sure = float(normalised(logits_BV[0])[chosen[0]].exp())
+                self.watch.filled(nth, [(int(places_B[0]) + nth, int(chosen[0]) + self.offset, sure)])
+            ids_BJ = torch.cat((ids_BJ, chosen[:, None] + self.offset), 1)
         return ids_BJ, laws

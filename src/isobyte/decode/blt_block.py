@@ -92,7 +92,7 @@ class BlockRounds:
         batch, ids_BK = self.batch, block.ids_BK.clone()
         for n, row in enumerate(batch.rows):
             if row.ended is not None:
-                ids_BK[n] = 0
+                ids_BK[n] = batch.offset  # any id that may be drawn
         rows_BK = batch.numbers[:, None].expand_as(ids_BK)
         places_BK = block.begin_B[:, None] + torch.arange(ids_BK.shape[1], device=ids_BK.device)
         laws_BKV, step = None, 0

@@ -16,7 +16,8 @@ class Watch(Protocol):
     """Told how the bytes of the first row come about. Places count from BOS, at 0."""
 
     def filled(self, step: int, cells: list[tuple[int, int, float]]) -> None:
-        """Cells of a block that step 0, 1, ... filled: place, id, and its probability to the network."""
+        """Cells of a block that step 0, 1, ... filled: place, id, and its probability to the network. A draft that is
+        made byte by byte is a block of which each step fills one cell. Step 0 begins the next."""
         ...
 
     def judged(self, place: int, drafts: list[int], kept: int, after: int) -> None:

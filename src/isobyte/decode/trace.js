@@ -1,5 +1,5 @@
 const data = JSON.parse(document.getElementById("data").textContent);
-const [box, slider, play, note] = ["window", "step", "play", "status"].map((id) => document.getElementById(id));
+const [box, note] = ["window", "status"].map((id) => document.getElementById(id));
 const rows = document.querySelectorAll("tbody tr");
 const cells = data.given.map((text) => {
   const cell = document.createElement("span");
@@ -23,8 +23,7 @@ function stateAt(step) {
   return state;
 }
 
-function show(step) {
-  slider.value = step;
+player(data.steps.length, (step) => {
   const state = stateAt(step);
   state.forEach(({ text, kind, title }, k) => {
     cells[k].textContent = text === null ? "·" : text;
@@ -36,32 +35,4 @@ function show(step) {
   const did = now ? `, ${now.r.length} revealed${now.h.length ? `, ${now.h.length} hidden again` : ""}` : "";
   note.textContent = `Step ${step} of ${data.steps.length}${did}; ${hidden} hidden`;
   rows.forEach((row, k) => row.classList.toggle("now", k === step - 1));
-}
-
-let timer = null;
-function stop() {
-  clearInterval(timer);
-  timer = null;
-  play.textContent = "Play";
-}
-function move(by) {
-  stop();
-  show(Math.max(0, Math.min(data.steps.length, Number(slider.value) + by)));
-}
-play.addEventListener("click", () => {
-  if (timer !== null) return stop();
-  if (Number(slider.value) >= data.steps.length) show(0);
-  play.textContent = "Pause";
-  timer = setInterval(() => {
-    const next = Number(slider.value) + 1;
-    if (next > data.steps.length) return stop();
-    show(next);
-  }, Math.max(40, Math.min(500, 12000 / Math.max(data.steps.length, 1))));
 });
-slider.addEventListener("input", () => { stop(); show(Number(slider.value)); });
-document.getElementById("back").addEventListener("click", () => move(-1));
-document.getElementById("forth").addEventListener("click", () => move(1));
-slider.max = data.steps.length;
-document.getElementById("controls").hidden = false;
-const asked = Number((location.hash.match(/^#step=(\d+)$/) || [])[1] ?? data.steps.length);
-show(Math.min(asked, data.steps.length));

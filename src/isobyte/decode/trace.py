@@ -83,9 +83,9 @@ def render(trace: Trace, path: Path, facts: dict[str, str], text: str) -> None:
         "steps": [{"r": step.revealed, "h": step.hidden} for step in trace.steps],
         "shades": SHADES,
     }
-    page = Template(_asset("trace.html")).substitute(
-        style=_asset("trace.css"),
-        script=_asset("trace.js"),
+    page = Template(asset("trace.html")).substitute(
+        style=asset("trace.css"),
+        script=asset("trace_player.js") + asset("trace.js"),
         title=escape(facts.get("run", "sample")),
         facts="".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts.items()),
         cells="".join(_cell(text, sure) for text, sure in trace.final()),
@@ -96,8 +96,14 @@ def render(trace: Trace, path: Path, facts: dict[str, str], text: str) -> None:
     write_atomic(path, page)
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file that pages are made of."""
     return files("isobyte.decode").joinpath(name).read_text(encoding="utf-8")
+
+
+def shade(sure: float) -> int:
+    """0 to 4: how sure, as a colour."""
+    return sum(sure >= least for least in SHADES)
 
 
 def _cell(text: str | None, sure: float | None) -> str:
@@ -105,7 +111,7 @@ def _cell(text: str | None, sure: float | None) -> str:
         return '<span class="open">·</span>'
     if sure is None:
         return f'<span class="given">{escape(text)}</span>'
-    return f'<span class="s{sum(sure >= least for least in SHADES)}" title="{sure:.1%}">{escape(text)}</span>'
+    return f'<span class="s{shade(sure)}" title="{sure:.1%}">{escape(text)}</span>'
 
 
 def _rows(trace: Trace) -> str:

@@ -7,6 +7,7 @@ from isobyte.data.stream import Stream, stream_from_file
 from isobyte.data.window import EvalWindows
 from isobyte.errors import UserError
 from isobyte.evaluate.loaded import LoadedRun, load_run
+from isobyte.evaluate.without import take_out
 from isobyte.likelihood.boundaries import BoundaryCoder
 from isobyte.likelihood.estimator import Settings, build_estimator
 from isobyte.likelihood.evaluate import evaluate
@@ -26,12 +27,14 @@ def evaluate_run(
     estimator: str | None = None,
     steps: int | None = None,
     per_step: int | None = None,
+    without: str | None = None,
 ) -> Likelihood:
     """The likelihood of `data`, or of the run's held-out text when None.
 
     `estimator` names another than the run's own; `steps` is the number of reveal steps of those that have steps,
-    `per_step` the number of symbols that a deterministic rule reveals at once. Raises UserError for a folder
-    without a finished run, for an estimator that the objective lacks, and for text that is missing or empty.
+    `per_step` the number of symbols that a deterministic rule reveals at once; `without` a part of the network that
+    is silenced first (`evaluate.without`). Raises UserError for a folder without a finished run, for an estimator or a part
+    that it lacks, and for text that is missing or empty.
     """
     if passes is not None and (passes < 2 or passes % 2):
         raise UserError(f"{passes} passes", where="--passes", how="take an even number of at least 2")
@@ -39,6 +42,8 @@ def evaluate_run(
         if value is not None and value < 1:
             raise UserError(f"{value} is too few", where=option, how="take at least 1")
     run = load_run(path, device)
+    if without is not None:
+        take_out(run.model, without)
     settings = run.config.evaluate
     told = run_settings(run, passes=passes, seed=seed, steps=steps, per_step=per_step)
     way = build_estimator(run.config.objective, told, estimator or settings.estimator)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from isobyte.backbone.mask import Patched
 from isobyte.config.objective import DigitsConfig, Objective
 from isobyte.objective.base import LogProbs, Network, Question
 from isobyte.objective.draw import Draw
@@ -47,17 +48,27 @@ def _changed(objective: Objective, network: Network, x_BT: Tensor, place: int, a
 
 
 def _moved(log_probs: LogProbs, one: Question, other: Question, place: int) -> float:
-    """Of the cells that ask for `place` at some weight, in both."""
-    batch, asked = one.targets_BT.shape
-    about = torch.arange(asked).expand(batch, asked)
-    if one.view.positions is not None:
-        about = one.view.positions.asked.expand(batch, -1)[:, :asked]
-    cells = about == place
+    """Of the cells that ask for `place` at some weight, in both. Blocks that begin after it may be others: they come
+    last, and do not ask for it."""
+    asked = min(one.targets_BT.shape[1], other.targets_BT.shape[1])
+    cells = _about(one)[:, :asked] == place
     for question in (one, other):
         weights = question.weights_BT if question.weights_BT is not None else getattr(question, "digit_weights", None)
         if weights is not None:
-            cells = cells & (weights if weights.ndim == 2 else weights.sum(-1)).bool()
+            cells = cells & (weights if weights.ndim == 2 else weights.sum(-1))[:, :asked].bool()
     if not cells.any():
         return 0.0
-    moved = log_probs(one.view)[cells].exp() - log_probs(other.view)[cells].exp()
+    moved = log_probs(one.view)[:, :asked][cells].exp() - log_probs(other.view)[:, :asked][cells].exp()
     return float(moved.abs().max())
+
+
+def _about(question: Question) -> Tensor:
+    """[B, asked]: which symbol of the window each cell asks for."""
+    batch, asked = question.targets_BT.shape
+    view = question.view
+    if view.positions is not None:
+        return view.positions.asked.expand(batch, -1)[:, :asked]
+    about = torch.arange(asked).expand(batch, asked)
+    if isinstance(view.mask, Patched) and view.mask.blocks is not None:
+        return torch.cat((about[:, : question.scored], view.mask.blocks.places_BC - 1), 1)
+    return about

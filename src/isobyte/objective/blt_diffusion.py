@@ -13,11 +13,11 @@ def blt_diffusion_question(config: BltDiffusionConfig, ar: Question, draw: Draw)
     """The autoregressive question `ar`, and one block per patch but the first, some of its cells hidden.
 
     A cell stands for the byte at its own place. Each row has one t, each cell is hidden with that probability, and a
-    hidden one weighs lambda / t; cells that lie beyond the row weigh nothing.
+    hidden one weighs lambda / t. Cells that lie beyond the row are always hidden and weigh nothing.
     """
     assert isinstance(ar.view.mask, Patched)
     blocks = PatchBlocks.of(ar.view.mask.starts, config.block)
-    t_B, hidden_BC = _hidden(config, ar.targets_BT.shape[1], blocks, draw)
+    t_B, hidden_BC = _hidden(config, blocks, draw)
     return _question(ar, blocks, hidden_BC, config.lambda_mask / t_B)
 
 
@@ -28,13 +28,12 @@ def block_targets(x_BT: Tensor, blocks: PatchBlocks) -> tuple[Tensor, Tensor]:
     return x_BT.gather(1, (places_BC - 1).clamp(0, x_BT.shape[1] - 1)), real_BC
 
 
-def _hidden(config: BltDiffusionConfig, length: int, blocks: PatchBlocks, draw: Draw) -> tuple[Tensor, Tensor]:
-    """t [B] and what is hidden [B, C]. Coins are drawn for as many blocks as there could be, so that no row's depend on
-    the rows beside it."""
-    device, count = blocks.begins_BJ.device, blocks.begins_BJ.shape[1]
+def _hidden(config: BltDiffusionConfig, blocks: PatchBlocks, draw: Draw) -> tuple[Tensor, Tensor]:
+    """t [B] and what is hidden [B, C]."""
+    device = blocks.begins_BJ.device
     t_B = config.t_min + (1 - config.t_min) * torch.from_numpy(draw.times()).float()
-    coins_BTK = torch.from_numpy(draw.uniform("mask", length, blocks.size))
-    return t_B.to(device), (coins_BTK[:, :count].flatten(1) < t_B[:, None]).to(device)
+    coins_BJK = torch.from_numpy(draw.uniform_along("mask", blocks.begins_BJ.shape[1], blocks.size))
+    return t_B.to(device), (coins_BJK.flatten(1) < t_B[:, None]).to(device)
 
 
 def _question(ar: Question, blocks: PatchBlocks, hidden_BC: Tensor, weight_B: Tensor) -> Question:
@@ -42,9 +41,9 @@ def _question(ar: Question, blocks: PatchBlocks, hidden_BC: Tensor, weight_B: Te
     x_BT = ar.targets_BT
     cells_BC, real_BC = block_targets(x_BT, blocks)
     own_BT = torch.ones_like(x_BT, dtype=torch.float32) if ar.weights_BT is None else ar.weights_BT
-    if ar.weights_BT is not None:  # what is padding there has no weight here either
+    if ar.weights_BT is not None:  # what is padding there is beyond the row
         real_BC = real_BC & (own_BT.gather(1, (blocks.places_BC - 1).clamp(0, x_BT.shape[1] - 1)) > 0)
-    inputs = torch.cat((ar.view.inputs, torch.where(hidden_BC, 256, cells_BC)), 1)
+    inputs = torch.cat((ar.view.inputs, torch.where(hidden_BC | ~real_BC, 256, cells_BC)), 1)
     return Question(
         View(inputs, Patched(ar.view.mask.starts, blocks)),
         torch.cat((x_BT, cells_BC), 1),

@@ -24,6 +24,12 @@ class Draw:
         """[rows, *shape] independent numbers in [0, 1)."""
         return generator(self.seed, name, self.step).random((self.batch, *shape), dtype=np.float32)[self.rows]
 
+    def uniform_along(self, name: str, length: int, *shape: int) -> NDArray[np.float32]:
+        """[rows, length, *shape] such numbers, of which a longer draw's first `length` are the same: rows that are
+        longer beside them change nothing."""
+        drawn = generator(self.seed, name, self.step).random((length, self.batch, *shape), dtype=np.float32)
+        return np.moveaxis(drawn[:, self.rows], 1, 0)
+
     def times(self, per_row: int | None = None) -> NDArray[np.float64]:
         """Times in (0, 1], [rows] or [rows, per_row], one per stratum of the whole batch (VDM, arXiv 2107.00630).
 

@@ -136,7 +136,7 @@ def _run_steps(
                     "lr": outcome.lr, **totals.to_json(),
                 }  # fmt: skip
                 if outcome.beside is not None:
-                    record["masked_loss"] = float(outcome.beside)
+                    record["surrogate_masked_loss"] = float(outcome.beside)
                 if ranks.rank == 0:
                     folder.log(record)
                 report(record | {"steps": plan.steps, "phase": "train"})

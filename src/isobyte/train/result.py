@@ -18,9 +18,11 @@ def result_record(
     vocab: int,
     evaluate_seconds: float,
 ) -> dict[str, Any]:
-    """result.json: the likelihood, parameters, compute as achieved under every convention, data in bytes, times."""
+    """result.json: the likelihood, parameters, compute as achieved under every convention, data in bytes, times;
+    of a network that is trained with masked blocks also how well it fills them."""
     cost = run_cost(config, vocab=vocab, **_seen(totals))
     stream = prepared.stream("train")
+    masked = {} if scored.masked is None else {"masked_blocks": scored.masked.to_json()}
     return {
         "hash": config.content_hash(),
         "likelihood": scored.own.to_json(),
@@ -44,6 +46,7 @@ def result_record(
         "wall_seconds": totals["wall_seconds"] + evaluate_seconds,
         "evaluate_seconds": evaluate_seconds,
         "flops_per_second": totals["flops"] / max(totals["step_seconds"], 1e-9),
+        **masked,
     }
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from isobyte.backbone.blt.model import BltModel
+from isobyte.config.objective import BltDiffusionConfig
 from isobyte.config.run import RunConfig
 from isobyte.data.prepared import Prepared
 from isobyte.data.window import EvalWindows
@@ -14,15 +16,18 @@ from isobyte.likelihood.value import LIKELIHOODS, Likelihood
 from isobyte.objective.digits import objective_log_probs
 from isobyte.objective.network import Model
 from isobyte.train.boundaries import fit_boundaries
+from isobyte.train.masked_blocks import MaskedBlocks, masked_blocks
 
 
 @dataclass(frozen=True)
 class Scored:
-    """`beside` are surrogates, scores and other bounds of the same network (`likelihood.estimator.companions`)."""
+    """`beside` are surrogates, scores and other bounds of the same network (`likelihood.estimator.companions`);
+    `masked` what it makes of masked blocks, where it was trained with such."""
 
     own: Likelihood
     beside: list[Likelihood]
     boundaries: BoundaryCoder | None
+    masked: MaskedBlocks | None = None
 
 
 def check_estimator(config: RunConfig) -> None:
@@ -53,4 +58,13 @@ def score(
             progress=progress,
         )
 
-    return Scored(by(config.evaluate.estimator), [by(name) for name in companions(config.objective)], boundaries)
+    beside = [by(name) for name in companions(config.objective)]
+    return Scored(by(config.evaluate.estimator), beside, boundaries, _masked(config, prepared, model))
+
+
+def _masked(config: RunConfig, prepared: Prepared, model: Model) -> MaskedBlocks | None:
+    if not isinstance(config.objective, BltDiffusionConfig):
+        return None
+    assert isinstance(model, BltModel)
+    heldout, block = prepared.stream("heldout"), config.objective.block
+    return masked_blocks(model, heldout, config.train.window, block, config.evaluate.seed)

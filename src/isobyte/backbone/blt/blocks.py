@@ -57,12 +57,6 @@ class BlockState(State):
         self.size = size
         self.recent: list[list[int]] = [[] for _ in range(batch)]
         """The last bytes of each row that were kept, as many as a block may show."""
-        self._newest_B = torch.zeros(batch, dtype=torch.long, device=model.device)
-
-    def _fed(self, ids_BS: Tensor, counts: list[int] | None, ahead: int = 0) -> Fed:
-        fed = super()._fed(ids_BS, counts, ahead)
-        self._newest_B = fed.places_BS[:, -1]
-        return fed
 
     def commit(self, done: Advanced, counts: list[int]) -> None:
         super().commit(done, counts)
@@ -87,7 +81,11 @@ class BlockState(State):
         ids = ids_BS.tolist()
         texts = [[*old, *new[:count]] for old, new, count in zip(self.recent, ids, counts, strict=True)]
         starts, known = self._placed(lengths, opened, begin)
-        amid = [cut and a == n and o < n for a, n, o in zip(starts, lengths, opened, strict=True)]
+        # a row without new bytes has ended, and nobody asks what its block would stand for
+        amid = [
+            cut and count > 0 and a == n and o < n
+            for a, n, o, count in zip(starts, lengths, opened, counts, strict=True)
+        ]
         latent_BS = self._close(read.opens, counts, read.fed, amid)
         closed = [sum(row[:count]) for row, count in zip(read.opens, counts, strict=True)]
         whole = [n - 1 - base + new for n, base, new in zip(self.patches, self.base, closed, strict=True)]
@@ -135,13 +133,15 @@ class BlockState(State):
         decoder = self.model.decoder
         places_BS = block.begin_B[:, None] + torch.arange(self.size, device=block.begin_B.device)
         x_BSD, read_BS = decoder.start_cells(block.ids_BK), block.read_B[:, None].expand(-1, self.size)
+        newest_B = torch.tensor(self.length, device=block.begin_B.device) - 1
         if fed is not None:
+            newest_B = fed.places_BS[:, -1]
             assert text_BSD is not None
             assert latent_BS is not None
             x_BSD = torch.cat((text_BSD, x_BSD), 1)
             places_BS, read_BS = torch.cat((fed.places_BS, places_BS), 1), torch.cat((latent_BS, read_BS), 1)
         turn = turns(places_BS.flatten(), max(self.length) + 2 * self.slack + 1, self.decoder.shape)
-        attends = self.decoder.attention_with(fed, self._newest_B, block.begin_B)
+        attends = self.decoder.attention_with(fed, newest_B, block.begin_B)
         kv = self.kv[self._rows, read_BS].flatten(0, 1)
         x_ND = self._through(self.packed.decoder, x_BSD.flatten(0, 1), turn, attends, read=kv)
         self.passes["decoder"] += 1

@@ -72,8 +72,8 @@ class Ring:
     def attention_with(self, fed: Fed | None, newest_B: Tensor, begin_B: Tensor) -> list[Attend]:
         """As `attention`, where after the new bytes of each row, if there are any, come the cells of its block.
 
-        Each cell sees its block, and the bytes before place `begin_B`; `newest_B` is the last place that was, or is
-        being, fed.
+        Each cell sees its block, and the bytes before place `begin_B`; `newest_B` is the last place that is kept, or
+        being fed.
         """
         used = min(int(newest_B.max()) + 1, self.size)
         held_BR = newest_B[:, None] - (newest_B[:, None] - self.slots_R[:used]) % self.size

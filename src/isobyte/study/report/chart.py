@@ -20,7 +20,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Points:
-    """Markers; `hover` is one text per point, with `<br>` between lines."""
+    """Markers; `hover` is one text per point, with `<br>` between lines; pictures write `names`
+    above the points, or `below`."""
 
     x: Values
     y: Values
@@ -29,6 +30,8 @@ class Points:
     size: float = 6.0
     filled: bool = True
     hover: Sequence[str] = ()
+    names: Sequence[str] = ()
+    below: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Charts as PNG files, for papers, slides and readers without a browser."""
+"""Charts as PNG and SVG files, for papers, slides and readers without a browser."""
 
 import io
 import math
@@ -15,6 +15,7 @@ STYLE: dict[Any, Any] = {
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
     "font.family": "DejaVu Sans",
+    "svg.hashsalt": "isobyte",
 }
 WIDTH, HEIGHT = 5.4, 3.9
 """Inches of one chart."""
@@ -22,6 +23,15 @@ WIDTH, HEIGHT = 5.4, 3.9
 
 def draw_png(figure: Figure, dpi: int = 150) -> bytes:
     """The figure's charts in a grid, its legend below; one empty frame that says so if there is nothing to draw."""
+    return _draw_figure(figure, dpi, "png", {"Software": None})
+
+
+def draw_svg(figure: Figure) -> bytes:
+    """The same as a drawing; the same figure gives the same bytes."""
+    return _draw_figure(figure, 72, "svg", {"Date": None})
+
+
+def _draw_figure(figure: Figure, dpi: int, kind: str, metadata: dict[str, Any]) -> bytes:
     import matplotlib as mpl
     from matplotlib.figure import Figure as Canvas
 
@@ -44,7 +54,7 @@ def draw_png(figure: Figure, dpi: int = 150) -> bytes:
         if figure.keys:
             _legend(canvas, figure.keys, columns)
         out = io.BytesIO()
-        canvas.savefig(out, format="png", facecolor="white", metadata={"Software": None})
+        canvas.savefig(out, format=kind, facecolor="white", metadata=metadata)
     return out.getvalue()
 
 
@@ -94,6 +104,7 @@ def _mark(ax: Any, mark: Mark, y: Axis) -> None:
                 markersize=0.72 * mark.size, markerfacecolor=face, markeredgecolor=edge,
                 markeredgewidth=0.5 if mark.filled else 1.2, zorder=3,
             )  # fmt: skip
+            _names(ax, mark)
         case Band():
             ax.fill_between(*closed(mark, y), color=mark.colour, alpha=mark.alpha, linewidth=0)
         case Level():
@@ -101,6 +112,16 @@ def _mark(ax: Any, mark: Mark, y: Axis) -> None:
             ax.annotate(
                 mark.label, (mark.share, mark.y), (-2, 2), xycoords=("axes fraction", "data"),
                 textcoords="offset points", ha="right", va="bottom", fontsize=7.5, color=MUTED,
+            )  # fmt: skip
+
+
+def _names(ax: Any, points: Points) -> None:
+    offset, align = ((0, -6), "top") if points.below else ((0, 5), "bottom")
+    for x, y, name in zip(points.x, points.y, points.names, strict=False):
+        if x is not None and y is not None and name:
+            ax.annotate(
+                name, (x, y), offset, textcoords="offset points", ha="center", va=align, fontsize=7.5,
+                color=points.colour, zorder=4,
             )  # fmt: skip
 
 
