@@ -33,8 +33,8 @@ def evaluate_run(
 
     `estimator` names another than the run's own; `steps` is the number of reveal steps of those that have steps,
     `per_step` the number of symbols that a deterministic rule reveals at once; `without` a part of the network that
-    is silenced first (`evaluate.without`). Raises UserError for a folder without a finished run, for an estimator or a part
-    that it lacks, and for text that is missing or empty.
+    is silenced first (`evaluate.without`). Raises UserError for a folder without a finished run, for an estimator or a
+    part that it lacks, and for text that is missing or empty.
     """
     if passes is not None and (passes < 2 or passes % 2):
         raise UserError(f"{passes} passes", where="--passes", how="take an even number of at least 2")
