@@ -8,6 +8,7 @@ from isobyte.config.backbone import Backbone, BltConfig, FlatConfig
 from isobyte.config.base import Config
 from isobyte.config.data import DataConfig
 from isobyte.config.objective import BltDiffusionConfig, CausalConfig, DigitsConfig, Objective, SpanConfig
+from isobyte.config.permutation import Permutation
 from isobyte.config.representation import Representation
 from isobyte.config.train import EvaluateConfig, TrainConfig, check_packing
 
@@ -27,11 +28,28 @@ def check_design(representation: Representation, objective: Objective, *, tied: 
         raise ValueError("a tied head reuses the table of symbols, and digits have none; take tied = false")
 
 
+def check_permutation(
+    permutation: Permutation | None, representation: Representation, objective: Objective, *, patched: bool
+) -> None:
+    """Raises ValueError for an order that a design cannot read in."""
+    if permutation is None:
+        return
+    if not permutation.invertible and representation.kind != "bytes":
+        raise ValueError(f"permutation {permutation.kind!r} shuffles units of bytes; take representation bytes")
+    if permutation.carries and (patched or objective.kind not in ("ar", "masked", "span", "block")):
+        raise ValueError(
+            f"places are carried along by rotary positions, which {'backbone blt' if patched else objective.kind} has "
+            "uses of its own for; leave carry false"
+        )
+
+
 class RunConfig(Config):
     """A design (representation x objective x backbone), its data and its training; the hash is the run's identity."""
 
     representation: Representation
     objective: Objective
+    permutation: Permutation | None = None
+    """In which order the network reads the symbols of a window; None as they stand."""
     backbone: Backbone
     data: DataConfig
     train: TrainConfig
@@ -42,6 +60,9 @@ class RunConfig(Config):
         patched = isinstance(self.backbone, BltConfig)
         check_design(self.representation, self.objective, tied=self.backbone.tied, patched=patched)
         check_packing(self.train, patched=patched)
+        check_permutation(self.permutation, self.representation, self.objective, patched=patched)
+        if self.permutation is not None and self.train.packing == "patches":
+            raise ValueError("rows of patches differ in length; a permutation takes packing 'bytes'")
         if isinstance(self.backbone, FlatConfig) and self.backbone.attention_window and self.objective.kind != "ar":
             raise ValueError(f"attention_window is for objective ar; {self.objective.kind} looks both ways")
         return self

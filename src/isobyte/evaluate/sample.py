@@ -63,6 +63,12 @@ def sample_run(
     methods, settings and gaps that the run's objective cannot take.
     """
     run = load_run(path, device, threads)
+    if run.config.permutation is not None:
+        raise UserError(
+            f"reads text shuffled by {run.config.permutation.kind!r}, and would write it so",
+            where=str(path),
+            how="take a run without permutation",
+        )
     method = settings.checked(run.config.objective)
     if ask.count < 1:
         raise UserError(f"{ask.count} samples", where="--count", how="take at least 1")

@@ -8,6 +8,7 @@ Kind = Literal["exact", "bound", "surrogate", "score"]
 """`surrogate`: what some training minimises. `score`: a cost that leaves something unpaid. Neither is a likelihood."""
 
 LIKELIHOODS = ("exact", "bound")
+TEXT = "text"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Likelihood:
     seed: int | None = None
     nats_by_part: tuple[float, ...] | None = None
     """Nats of equal parts of the text, in order."""
+    source: str = TEXT
+    """What it is a likelihood of: the text, or what a shuffle that cannot be undone has left of it."""
 
     @property
     def is_likelihood(self) -> bool:
@@ -53,7 +56,8 @@ class Likelihood:
     @property
     def label(self) -> str:
         """`BPB`, or for what is none its kind and name: `surrogate/joint_ce`."""
-        return "BPB" if self.is_likelihood else f"{self.kind}/{self.estimator}"
+        what = "" if self.source == TEXT else f" of the text shuffled by {self.source!r}"
+        return ("BPB" if self.is_likelihood else f"{self.kind}/{self.estimator}") + what
 
     def to_json(self) -> dict[str, Any]:
         parts = None if self.nats_by_part is None else list(self.nats_by_part)

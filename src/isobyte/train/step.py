@@ -19,6 +19,7 @@ from isobyte.objective.base import Network, Question, costs
 from isobyte.objective.blt_diffusion import blt_diffusion_question
 from isobyte.objective.draw import Draw
 from isobyte.objective.network import Model
+from isobyte.objective.permutation import TRAINING, carried, reading_of
 from isobyte.objective.training import training_questions, window_length
 from isobyte.train.optim import flat_parameters, lr_scale
 from isobyte.train.parallel import Ranks
@@ -83,9 +84,10 @@ def train_step(
         stop = min(start + micro, len(rows))
         draw = Draw(train.seed, step, slice(rows[0] + start, rows[0] + stop), train.batch)
         part = batch.part(start, stop) if isinstance(batch, PatchRows) else batch[start:stop, :length]
+        asked = carried(network, reading_of(config), length)
         for question in _questions(config, part, model, draw):
             with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
-                own, beside = costs(network, question)
+                own, beside = costs(asked, question)
             loss = own if beside is None else own + beside
             (loss / count).backward()
             total += torch.stack((own, torch.zeros_like(own) if beside is None else beside)).detach() / count
@@ -129,6 +131,9 @@ def _questions(config: RunConfig, batch: np.ndarray | PatchRows, model: Model, d
             asked = blt_diffusion_question(config.objective, asked, draw)
         return [asked]
     x_BT = torch.from_numpy(batch).to(device, non_blocking=True)
+    reading = reading_of(config)
+    if reading is not None:
+        x_BT = reading.read(x_BT, TRAINING, draw.step * draw.batch + draw.index())
     return training_questions(config.objective, x_BT, model, draw)
 
 
