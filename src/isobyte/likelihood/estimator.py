@@ -96,8 +96,8 @@ def estimators(objective: kinds.Objective) -> dict[str, Build]:
             found = [_sampled("block", "bound", lambda p, x, s, w: block.block_nats(p, x, objective.block, s, w))]
         case kinds.AnyOrderConfig():
             found = [
-                _sampled("k-order", "bound", any_order.k_order_nats),
-                _sampled("order", "bound", any_order.mean_order_nats),
+                _sampled("k-order", "bound", lambda p, x, s, w: any_order.k_order_nats(p, x, objective, s, w)),
+                _sampled("order", "bound", lambda p, x, s, w: any_order.mean_order_nats(p, x, objective, s, w)),
             ]
         case kinds.EsoConfig(alpha0=0.0):
             found = [_exact("exact", lambda p, x, s: eso.left_to_right_nats(p, x, objective, s.vocab))]
