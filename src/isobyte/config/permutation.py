@@ -7,6 +7,9 @@ from pydantic import Field, PositiveInt, model_validator
 from isobyte.config.base import Config
 from isobyte.config.spans import BpeSpans, WordSpans
 
+TEXT = "text"
+"""What a number is a likelihood of, unless the text was shuffled past undoing."""
+
 
 class _Permutation(Config):
     seed: int = Field(default=0, ge=0)

@@ -53,7 +53,8 @@ class DesignConfig(Config):
     def _fit(self) -> Self:
         patched = isinstance(self.backbone, BltFamily)
         check_design(self.representation, self.objective, tied=self.tied, patched=patched)
-        check_permutation(self.permutation, self.representation, self.objective, patched=patched)
+        patching = self.backbone.patching if isinstance(self.backbone, BltFamily) else None
+        check_permutation(self.permutation, self.representation, self.objective, patching)
         if patched and self.tied:
             raise ValueError("the head of backbone blt never reuses a table; leave tied false")
         return self

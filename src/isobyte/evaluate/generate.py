@@ -15,7 +15,7 @@ from isobyte.decode.blt import Generated, generate
 from isobyte.decode.blt_settings import Settings
 from isobyte.decode.rows import OnBytes
 from isobyte.errors import UserError
-from isobyte.evaluate.loaded import LoadedRun, load_run
+from isobyte.evaluate.loaded import LoadedRun, check_writes_text, load_run
 from isobyte.train.folder import RunFolder
 
 AT_ONCE = 64
@@ -52,9 +52,11 @@ def generate_run(
     Local layers remember their last bytes, however long the text; the latent transformer sees every patch.
     Raises UserError for what cannot be.
     """
-    shape = RunFolder(path).config().backbone
+    config = RunFolder(path).config()
+    shape = config.backbone
     if not isinstance(shape, BltConfig):
         raise UserError("its backbone is flat", where=str(path), how="name a run of backbone blt")
+    check_writes_text(config, path)
     run = load_run(path, device, threads or (1 if _small(shape) else None))
     assert isinstance(run.model, BltModel)
     if count < 1:

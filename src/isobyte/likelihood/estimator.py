@@ -10,10 +10,11 @@ import numpy as np
 from torch import Tensor
 
 from isobyte.config import objective as kinds
+from isobyte.config.permutation import TEXT
 from isobyte.errors import UserError
 from isobyte.likelihood import any_order, block, count_stratified, digits, duel, eso, exact, passes, span, times
 from isobyte.likelihood.passes import Settings
-from isobyte.likelihood.value import TEXT, Kind
+from isobyte.likelihood.value import Kind
 from isobyte.objective.base import LogProbs
 from isobyte.objective.digits import as_symbols
 from isobyte.objective.permutation import HELD_OUT, Reading, carried_log_probs

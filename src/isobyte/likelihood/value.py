@@ -4,11 +4,17 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from isobyte.config.permutation import TEXT
+
 Kind = Literal["exact", "bound", "surrogate", "score"]
 """`surrogate`: what some training minimises. `score`: a cost that leaves something unpaid. Neither is a likelihood."""
 
 LIKELIHOODS = ("exact", "bound")
-TEXT = "text"
+
+
+def of_source(source: str) -> str:
+    """What a number must not be shown without."""
+    return "" if source == TEXT else f" of the text shuffled by {source!r}"
 
 
 @dataclass(frozen=True)
@@ -56,8 +62,7 @@ class Likelihood:
     @property
     def label(self) -> str:
         """`BPB`, or for what is none its kind and name: `surrogate/joint_ce`."""
-        what = "" if self.source == TEXT else f" of the text shuffled by {self.source!r}"
-        return ("BPB" if self.is_likelihood else f"{self.kind}/{self.estimator}") + what
+        return ("BPB" if self.is_likelihood else f"{self.kind}/{self.estimator}") + of_source(self.source)
 
     def to_json(self) -> dict[str, Any]:
         parts = None if self.nats_by_part is None else list(self.nats_by_part)

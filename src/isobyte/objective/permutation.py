@@ -52,22 +52,20 @@ class Reading:
             if isinstance(kind, Strided):
                 keys = (np.arange(self.window) % kind.stride)[None]
             row_T = self._by_keys(np.zeros((1, self.window), np.int64), keys)[0]
-            return np.broadcast_to(row_T[row_T < length], x_NT.shape)
+            return np.tile(row_T[row_T < length], (len(x_NT), 1))
         keys = np.stack([generator(kind.seed, "permutation", name, int(n)).random(self.window) for n in numbers])
         return self._by_keys(x_NT, keys[:, :length])
 
     def read(self, x_NT: Tensor, name: str, numbers: NDArray[np.int64]) -> Tensor:
         """The windows as the network reads them."""
         places = self.places(x_NT.cpu().numpy(), name, numbers)
-        return x_NT.gather(1, torch.from_numpy(np.ascontiguousarray(places)).to(x_NT.device))
+        return x_NT.gather(1, torch.from_numpy(places).to(x_NT.device))
 
     def unread(self, read_NT: Tensor, name: str, numbers: NDArray[np.int64]) -> Tensor:
         """The windows again. For invertible permutations alone."""
         assert self.permutation.invertible
         places = self.places(np.zeros(read_NT.shape, np.int64), name, numbers)
-        return torch.empty_like(read_NT).scatter(
-            1, torch.from_numpy(np.ascontiguousarray(places)).to(read_NT.device), read_NT
-        )
+        return torch.empty_like(read_NT).scatter(1, torch.from_numpy(places).to(read_NT.device), read_NT)
 
     def stood(self, length: int) -> Tensor:
         """[1 + length] where in the text the symbol at each position of what is read stood; first that of BOS, -1."""

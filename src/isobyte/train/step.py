@@ -78,13 +78,13 @@ def train_step(
     micro = min(train.micro_batch or len(rows), len(rows))
     device = model.device
     length, count = _size(config, batch, step, ranks, device)
+    asked = carried(network, reading_of(config), length)
     total = torch.zeros(2, device=device)
     grouped = torch.zeros(2, dtype=torch.long, device=device)
     for start in range(0, len(rows), micro):
         stop = min(start + micro, len(rows))
         draw = Draw(train.seed, step, slice(rows[0] + start, rows[0] + stop), train.batch)
         part = batch.part(start, stop) if isinstance(batch, PatchRows) else batch[start:stop, :length]
-        asked = carried(network, reading_of(config), length)
         for question in _questions(config, part, model, draw):
             with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
                 own, beside = costs(asked, question)
@@ -130,11 +130,10 @@ def _questions(config: RunConfig, batch: np.ndarray | PatchRows, model: Model, d
         if isinstance(config.objective, BltDiffusionConfig):
             asked = blt_diffusion_question(config.objective, asked, draw)
         return [asked]
-    x_BT = torch.from_numpy(batch).to(device, non_blocking=True)
-    reading = reading_of(config)
+    x_BT, reading = torch.from_numpy(batch), reading_of(config)
     if reading is not None:
         x_BT = reading.read(x_BT, TRAINING, draw.step * draw.batch + draw.index())
-    return training_questions(config.objective, x_BT, model, draw)
+    return training_questions(config.objective, x_BT.to(device, non_blocking=True), model, draw)
 
 
 def _patches(mask: Patched) -> Tensor:
