@@ -116,7 +116,7 @@ def test_the_bound_over_all_masks_costs_the_same(permutation: Permutation) -> No
 @torch.no_grad()
 @pytest.mark.parametrize("rule", ["confidence", "margin", "entropy"])
 def test_unmasking_by_a_rule_costs_the_same(rule: str) -> None:
-    """Ties go to what is read first, and where all is hidden all cells tie: so of an order whose first is the text's."""
+    """Ties go to what is read first, and all cells tie while all are hidden: so of orders that begin as texts do."""
     net, asked, x, read, order = control(Strided(stride=2, carry=True))
     assert order[0] == 0
     text, carried, alone = (duel_nats(p, y, VOCAB, rule, 1) for p, y in ((net, x), (asked, read), (net, read)))
