@@ -1,6 +1,7 @@
 """Finished runs that read in another order: audited, scored, compressed with, and refused where they cannot serve."""
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ from isobyte.cli import main as cli
 from isobyte.config.run import RunConfig
 from isobyte.data.prepare import prepare
 from isobyte.errors import UserError
-from isobyte.evaluate import kraft
+from isobyte.evaluate import audit, kraft
 from isobyte.evaluate.audit import audit_run
 from isobyte.evaluate.bpb import evaluate_run
 from isobyte.evaluate.compress import compress, cost, decompress
 from isobyte.evaluate.interchange import export_run
 from isobyte.evaluate.loaded import load_run
+from isobyte.likelihood.codec import Codec, CodeLength
 from isobyte.train.loop import train
 from isobyte.train.runtime import Runtime
 from tiny import run_data
@@ -59,6 +61,24 @@ def test_an_audit_passes_whatever_the_order(name: str, trained, monkeypatch: pyt
     assert verdicts["codec"] is (None if name == "ar-inside" else True)
     assert found.likelihood.source == ("inside" if name == "ar-inside" else "text")
     assert (" of the text shuffled by 'inside'" in found.checks[0].found) is (name == "ar-inside")
+
+
+@pytest.mark.parametrize("name", ["ar-carried", "ar-fresh"])
+def test_an_audit_codes_what_is_read(name: str, trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the codec asks another network than the likelihood does, its code length is another one."""
+    monkeypatch.setattr(kraft, "MOST_WINDOWS", 256)
+    (tmp_path / "text").write_bytes(bytes(range(32)) * 20)
+    bits: list[float] = []
+
+    class Watched(Codec):
+        def encode(self, symbols: Any, **named: Any) -> tuple[bytes, CodeLength]:
+            payload, length = super().encode(symbols, **named)
+            bits.append(length.model_bits)
+            return payload, length
+
+    monkeypatch.setattr(audit, "Codec", Watched)
+    found = audit_run(trained(name), data=tmp_path / "text")
+    assert bits == [pytest.approx(found.likelihood.nats / math.log(2), rel=1e-6)]
 
 
 @pytest.mark.parametrize("name", UNDONE)

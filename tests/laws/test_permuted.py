@@ -27,7 +27,9 @@ from isobyte.likelihood.oracle import all_sequences
 from isobyte.objective.any_order import nearby
 from isobyte.objective.base import LogProbs, View, network_log_probs
 from isobyte.objective.masked import masked_view
+from isobyte.objective.order import Order
 from isobyte.objective.permutation import HELD_OUT, Reading, carried_log_probs
+from isobyte.objective.walk import Reveal, drive, symbol_walk
 
 VOCAB, T = 3, 4
 INVERTIBLE: dict[str, Permutation] = {
@@ -181,6 +183,23 @@ def _orders() -> list[tuple[int, ...]]:
     from itertools import permutations
 
     return list(permutations(range(LENGTH)))
+
+
+@pytest.mark.parametrize("within", [1, 2, 4])
+def test_walks_reveal_stretch_by_stretch(within: int) -> None:
+    """What codecs and samplers follow; the order inside is that of the seed."""
+    objective, found = AnyOrderConfig(within=within), []
+    net, hidden = random_net(VOCAB, objective=objective), torch.full((1, LENGTH), VOCAB)
+
+    def symbols_of(reveal: Reveal) -> Tensor:
+        found.append(int(reveal.places))
+        return torch.zeros_like(reveal.places)
+
+    with torch.no_grad():
+        drive(symbol_walk(objective, net, hidden, Order(seed=1)), symbols_of)
+    drawn = Order(seed=1).permutation(LENGTH).tolist()
+    assert found == sorted(drawn, key=lambda place: place // within)
+    assert found != drawn
 
 
 def test_views_keep_what_is_no_position() -> None:
