@@ -97,7 +97,7 @@ def other_values(value: Any) -> list[Any]:
     if isinstance(value, int):
         return [value * 2, value + 1, value + 2, value - 1]
     if value is None:
-        return [2, 0.5, "x"]
+        return [2, 0.5, "x", {"kind": "stride"}]
     if isinstance(value, str):
         return [
             "masked", "iid", "markov", "fp32", "w24", "uniform", "all", "first", "monotonic", "embedding", value + "x",
@@ -110,6 +110,11 @@ FIELDS = [
     for kind, given_data in ((RunConfig, RUN), (StudyConfig, STUDY), (BltFamily, FAMILIES["designs"][0]["backbone"]))
     for path, value in leaves(kind.model_validate(given_data).model_dump(mode="json"))
     if path[-1] not in ELSEWHERE
+]
+PERMUTED: dict[str, Any] = RUN | {"permutation": {"kind": "nearby", "width": 2}}
+FIELDS += [
+    pytest.param(RunConfig, PERMUTED, ("permutation", name), value, id=f"permutation.{name}")
+    for name, value in (("seed", 0), ("width", 2), ("fresh", False), ("carry", False))
 ]
 FIELDS.append(pytest.param(RunConfig, WINDOWED, ("backbone", "attention_window"), None, id="attention_window"))
 FIELDS.append(pytest.param(RunConfig, PACKED, ("train", "patches"), 8, id="patches"))

@@ -38,7 +38,9 @@ def train(
     config = load_recipe(recipe, RunConfig, overrides)
     from isobyte.cli.masked_blocks_output import summary
     from isobyte.cli.train_progress import Progress
+    from isobyte.config.permutation import TEXT
     from isobyte.data.prepare import prepare
+    from isobyte.likelihood.value import of_source
     from isobyte.train.loop import train as train_run
     from isobyte.train.parallel import join
     from isobyte.train.runtime import Runtime
@@ -50,7 +52,8 @@ def train(
         result = train_run(config, prepared, out, runtime=runtime, report=progress, ranks=ranks)
     if ranks.rank == 0:
         scored = result["likelihood"]
-        console.print(f"{scored['bpb']:.4f} BPB ({scored['kind']}, {scored['estimator']}) on {scored['bytes']:,} bytes")
+        unit, how = f"BPB{of_source(scored.get('source', TEXT))}", f"{scored['kind']}, {scored['estimator']}"
+        console.print(f"{scored['bpb']:.4f} {unit} ({how}) on {scored['bytes']:,} bytes")
         if "masked_blocks" in result:
             console.print(summary(result["masked_blocks"]))
         emit(_flat(result), as_json=json)

@@ -102,6 +102,9 @@ class AnyOrderConfig(_Objective):
     """Causal in a shuffled order; each input knows its own position and the next one's (sigma-GPT, 2404.09562)."""
 
     kind: Literal["any_order"] = "any_order"
+    within: PositiveInt | None = None
+    """Orders go from left to right by stretches of so many symbols, and are random inside them: 1 is autoregression,
+    None any order at all."""
 
 
 class EsoConfig(_Objective):

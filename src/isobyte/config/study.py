@@ -8,8 +8,9 @@ from isobyte.config.base import Config
 from isobyte.config.data import DataConfig
 from isobyte.config.family import BltFamily, Family, FlatFamily
 from isobyte.config.objective import Objective
+from isobyte.config.permutation import Permutation
 from isobyte.config.representation import Representation
-from isobyte.config.run import check_design
+from isobyte.config.run import check_design, check_permutation
 from isobyte.config.train import AdamW, Cosine, EvaluateConfig, LrSchedule
 
 
@@ -41,6 +42,7 @@ class DesignConfig(Config):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     representation: Representation
     objective: Objective
+    permutation: Permutation | None = None
     backbone: Family = FlatFamily()
     tied: bool = False
     bytes_per_symbol: PositiveFloat | None = None
@@ -51,6 +53,8 @@ class DesignConfig(Config):
     def _fit(self) -> Self:
         patched = isinstance(self.backbone, BltFamily)
         check_design(self.representation, self.objective, tied=self.tied, patched=patched)
+        patching = self.backbone.patching if isinstance(self.backbone, BltFamily) else None
+        check_permutation(self.permutation, self.representation, self.objective, patching)
         if patched and self.tied:
             raise ValueError("the head of backbone blt never reuses a table; leave tied false")
         return self

@@ -21,7 +21,9 @@ from isobyte.likelihood.estimator import build_estimator, companions, estimators
 from isobyte.likelihood.evaluate import evaluate
 from isobyte.likelihood.route import plan_route
 from isobyte.likelihood.value import Likelihood
+from isobyte.objective.base import LogProbs
 from isobyte.objective.digits import objective_log_probs
+from isobyte.objective.permutation import carried_log_probs, reading_of
 from isobyte.objective.walk_digits import consistent_log_probs
 
 SIGMAS = 4.0
@@ -101,7 +103,7 @@ def audit_run(path: Path, *, data: Path | None = None, max_bytes: int = 32_768, 
 
 def _value(found: Likelihood) -> str:
     sign = {"exact": "=", "bound": "<="}.get(found.kind, "")
-    unit = "BPB" if found.is_likelihood else "bits per byte, no likelihood"
+    unit = found.label if found.is_likelihood else "bits per byte, no likelihood"
     spread = f" +- {found.stderr:.4f}" if found.stderr else ""
     return f"{sign} {found.value_bits_per_byte:.4f}{spread} {unit}".strip()
 
@@ -137,9 +139,15 @@ def _in_double(run: LoadedRun) -> LoadedRun:
     return LoadedRun(run.folder, run.config, run.representation, copy.deepcopy(run.model).double(), run.device)
 
 
+def _asked(run: LoadedRun, length: int) -> LogProbs:
+    """Of windows of `length` as they are read."""
+    log_probs, reading = objective_log_probs(run.config.objective, run.model), reading_of(run.config)
+    return log_probs if reading is None else carried_log_probs(log_probs, reading, length)
+
+
 def _leakage(run: LoadedRun, x_BT: torch.Tensor) -> Check:
     objective = run.config.objective
-    moved = leak(objective_log_probs(objective, run.model), objective, run.model, x_BT)
+    moved = leak(_asked(run, x_BT.shape[1]), objective, run.model, x_BT)
     found = f"probabilities move by {moved:.1e}"
     if isinstance(objective, kinds.SpanConfig) and objective.spans.content_dependent:
         return Check("leakage", "masks show where the text's spans end; that is paid for", found, None)
@@ -151,7 +159,7 @@ def _schedules(run: LoadedRun, x_BT: torch.Tensor) -> Iterator[Check]:
     objective = run.config.objective
     if not isinstance(objective, kinds.MaskedConfig) or objective.time_conditioning:
         return
-    log_probs, vocab = objective_log_probs(objective, run.model), run.model.vocab
+    log_probs, vocab = _asked(run, x_BT.shape[1]), run.model.vocab
     costs, bound = count_costs(log_probs, x_BT, vocab), enumerated_bound(log_probs, x_BT, vocab).numpy()
     schedules = (kinds.LinearSchedule(), kinds.CosineSchedule(), kinds.PolynomialSchedule(power=3))
     off = max(float(abs(schedule_bound(costs, schedule) - bound).max()) for schedule in schedules)
@@ -161,10 +169,10 @@ def _schedules(run: LoadedRun, x_BT: torch.Tensor) -> Iterator[Check]:
 def _kraft(run: LoadedRun, own: Likelihood) -> Iterator[Check]:
     objective, model = run.config.objective, run.model
     told = run_settings(run)
-    digits = isinstance(objective, kinds.DigitsConfig)
-    log_probs = consistent_log_probs(model) if digits else objective_log_probs(objective, model)
+    digits, length = isinstance(objective, kinds.DigitsConfig), kraft_length(objective, model.vocab)
+    log_probs = consistent_log_probs(model) if digits else _asked(run, length)
     sums = kraft_sums(log_probs, objective, model.vocab, codes_VL=model.codes, boundaries=told.boundaries)
-    what = f"all windows of {kraft_length(objective, model.vocab)} over {model.vocab} symbols"
+    what = f"all windows of {length} over {model.vocab} symbols"
     if not sums:
         yield Check("Kraft sum", f"{what}: too many masks", "not asked", None)
     for name, total in sums.items():
@@ -177,8 +185,11 @@ def _codec(run: LoadedRun, x_WT) -> Check:
     """Size and round trip of the first windows' symbols."""
     config, model = run.config, run.model
     symbols = x_WT.ravel()[:CODEC_SYMBOLS]
+    reading = reading_of(config)
+    if reading is not None and not reading.permutation.invertible:
+        return Check("codec", "a shuffle that nothing undoes: of what is read, there is no file", "not asked", None)
     route = plan_route(config.objective, config.backbone, model.vocab, config.train.window)
-    codec = Codec(config.objective, model, route)
+    codec = Codec(config.objective, model, route, reading=reading)
     payload, length = codec.encode(symbols)
     same = bool((codec.decode(payload, len(symbols)) == symbols).all())
     bytes_due = length.model_bits / 8

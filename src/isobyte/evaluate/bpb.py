@@ -13,6 +13,7 @@ from isobyte.likelihood.estimator import Settings, build_estimator
 from isobyte.likelihood.evaluate import evaluate
 from isobyte.likelihood.value import Likelihood
 from isobyte.objective.digits import objective_log_probs
+from isobyte.objective.permutation import reading_of
 
 
 def evaluate_run(
@@ -75,6 +76,7 @@ def run_settings(
         steps or Settings.steps,
         per_step or Settings.per_step,
         BoundaryCoder.load(run.folder.boundaries) if run.folder.boundaries.exists() else None,
+        reading_of(run.config),
     )
 
 

@@ -19,6 +19,7 @@ from isobyte.files import write_atomic
 from isobyte.likelihood.codec import Codec, CodeLength, Progress
 from isobyte.likelihood.codec_file import CAPABILITIES, DIGEST_BYTES, Environment, Header, pack, unpack
 from isobyte.likelihood.route import Route, Unit, plan_route
+from isobyte.objective.permutation import reading_of
 from isobyte.train.runtime import environment
 
 
@@ -195,7 +196,14 @@ def _route(run: LoadedRun, wishes: Wishes) -> Route:
 
 
 def _codec(run: LoadedRun, route: Route) -> Codec:
-    return Codec(run.config.objective, run.model, route, run.device)
+    reading = reading_of(run.config)
+    if reading is not None and not reading.permutation.invertible:
+        raise UserError(
+            f"shuffles text by {reading.permutation.kind!r}, and nothing that it reads says how",
+            where=str(run.folder.path),
+            how="take a run whose permutation can be undone, or none",
+        )
+    return Codec(run.config.objective, run.model, route, run.device, reading)
 
 
 def _record(

@@ -18,7 +18,7 @@ from isobyte.decode.blt_settings import Settings
 from isobyte.decode.blt_trace import BlockTrace, Story, story
 from isobyte.decode.rows import OnBytes, Watch
 from isobyte.errors import UserError
-from isobyte.evaluate.loaded import LoadedRun, load_run
+from isobyte.evaluate.loaded import LoadedRun, check_writes_text, load_run
 from isobyte.train.folder import RunFolder
 
 AT_ONCE = 64
@@ -62,6 +62,7 @@ def generate_run(
     shape, objective = config.backbone, config.objective
     if not isinstance(shape, BltConfig):
         raise UserError("its backbone is flat", where=str(path), how="name a run of backbone blt")
+    check_writes_text(config, path)
     settings = asked.settings(settings, objective.block if isinstance(objective, BltDiffusionConfig) else None)
     settings.check()
     run = load_run(path, device, threads or (1 if _small(shape) else None))

@@ -18,6 +18,7 @@ from isobyte.config.run import RunConfig
 from isobyte.config.train import AdamW, TrainConfig
 from isobyte.errors import UserError
 from isobyte.evaluate.checkpoint_files import digest, read_file, read_object, read_tensors
+from isobyte.evaluate.loaded import check_writes_text
 from isobyte.files import write_atomic, write_json
 from isobyte.representation import build
 from isobyte.representation import save as save_representation
@@ -98,6 +99,7 @@ def export_run(path: Path, out: Path, format: Format = "transformers") -> Record
     config = folder.config()
     if not folder.weights.exists():
         raise UserError("has no weights yet", where=str(path), how="finish the run with `isobyte train` first")
+    check_writes_text(config, path)
     ours = read_file(folder.weights)
     if isinstance(config.backbone, FlatConfig):
         return _export_flat(config, config.backbone, ours, out, format)

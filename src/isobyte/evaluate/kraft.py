@@ -15,6 +15,7 @@ from isobyte.likelihood.enumeration import count_costs, enumerated_bound
 from isobyte.likelihood.exact import ar_nats
 from isobyte.likelihood.exhaustive import block_bound, eso_bound
 from isobyte.likelihood.oracle import all_sequences
+from isobyte.objective.any_order import nearby
 from isobyte.objective.base import LogProbs
 from isobyte.objective.digits import digit_marginals, digit_view
 from isobyte.objective.span import span_starts
@@ -65,7 +66,8 @@ def _nats(
             return {"eso": eso_bound(log_probs, x_NT, objective, vocab)}
         case kinds.AnyOrderConfig():
             orders = [torch.arange(length), torch.arange(length).flip(0)][:length]
-            nats = [order_nats(log_probs, x_NT, order.expand(len(x_NT), -1), vocab) for order in orders]
+            orders = [nearby(order, objective.within).expand(len(x_NT), -1) for order in orders]
+            nats = [order_nats(log_probs, x_NT, order, vocab) for order in orders]
             return {"order": torch.stack(nats).mean(0)}
         case kinds.SpanConfig():
             return _span_nats(log_probs, objective.spans, x_NT, vocab, boundaries)

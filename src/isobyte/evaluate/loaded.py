@@ -24,6 +24,16 @@ class LoadedRun:
     device: torch.device
 
 
+def check_writes_text(config: RunConfig, path: Path) -> None:
+    """Raises UserError for a run whose network reads, and so would write, text in another order."""
+    if config.permutation is not None:
+        raise UserError(
+            f"reads text shuffled by {config.permutation.kind!r}, and would write it so",
+            where=str(path),
+            how="take a run without permutation",
+        )
+
+
 def load_run(path: Path, device: str = "auto", threads: int | None = None) -> LoadedRun:
     """The run in `path` with its trained weights, in fp32. Raises UserError for a folder without a finished run."""
     folder = RunFolder(path)

@@ -14,7 +14,7 @@ from isobyte.config import objective as kinds
 from isobyte.decode.methods import Settings
 from isobyte.decode.sample import Samples, Watch, sample
 from isobyte.errors import UserError
-from isobyte.evaluate.loaded import LoadedRun, load_run
+from isobyte.evaluate.loaded import LoadedRun, check_writes_text, load_run
 from isobyte.representation import Representation
 
 AT_ONCE = 64
@@ -63,6 +63,7 @@ def sample_run(
     methods, settings and gaps that the run's objective cannot take.
     """
     run = load_run(path, device, threads)
+    check_writes_text(run.config, path)
     method = settings.checked(run.config.objective)
     if ask.count < 1:
         raise UserError(f"{ask.count} samples", where="--count", how="take at least 1")

@@ -18,6 +18,7 @@ from isobyte.errors import UserError
 from isobyte.likelihood.entropy_coder import Decoder, Encoder, bits_of
 from isobyte.likelihood.route import Route
 from isobyte.objective.base import Network
+from isobyte.objective.permutation import HELD_OUT, Reading, carried
 from isobyte.objective.walk import Reveal, Walk, drive, symbol_walk
 from isobyte.objective.walk_digits import consistent_log_probs, digit_by_digit
 
@@ -47,6 +48,8 @@ class Codec:
     network: Network
     route: Route
     device: torch.device | str = "cpu"
+    reading: Reading | None = None
+    """In which order the network reads a window, if not as it stands."""
 
     @torch.inference_mode()
     def code_length(
@@ -59,6 +62,8 @@ class Codec:
         bits, model_bits, done = 0.0, 0.0, _Share(progress, self._cells(len(symbols)))
         for start, rows, length in groups(len(symbols), self.route):
             x_WT = torch.from_numpy(symbols[start : start + rows * length].astype(np.int64)).view(rows, length)
+            if self.reading is not None:
+                x_WT = self.reading.read(x_WT, HELD_OUT, start // self.route.window + np.arange(rows))
             cells = self._as_cells(x_WT.to(self.device))
 
             def truth(reveal: Reveal, cells: Tensor = cells) -> Tensor:
@@ -95,14 +100,18 @@ class Codec:
             done.add(len(reveal.rows))
             return decoder.decode(reveal.log_NV)
 
-        for _, rows, length in groups(count, self.route):
-            parts.append(drive(self._walk(rows, length), decoded).flatten().cpu().numpy())
+        for start, rows, length in groups(count, self.route):
+            x_WT = drive(self._walk(rows, length), decoded).cpu()
+            if self.reading is not None:
+                x_WT = self.reading.unread(x_WT, HELD_OUT, start // self.route.window + np.arange(rows))
+            parts.append(x_WT.flatten().numpy())
         return np.concatenate(parts)
 
     def _walk(self, rows: int, length: int) -> Walk:
         hidden_WT = torch.full((rows, length), self.network.vocab, device=self.device)
         if self.route.unit == "symbol":
-            return symbol_walk(self.objective, self.network, hidden_WT, self.route.order)
+            network = carried(self.network, self.reading, length)
+            return symbol_walk(self.objective, network, hidden_WT, self.route.order)
         codes_VL = self.network.codes
         assert codes_VL is not None
         return digit_by_digit(consistent_log_probs(self.network), codes_VL, hidden_WT, self.route.order.choose)

@@ -4,17 +4,20 @@ The mathematics is in one file per method; here is who has which.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 from torch import Tensor
 
 from isobyte.config import objective as kinds
+from isobyte.config.permutation import TEXT
 from isobyte.errors import UserError
 from isobyte.likelihood import any_order, block, count_stratified, digits, duel, eso, exact, passes, span, times
 from isobyte.likelihood.passes import Settings
 from isobyte.likelihood.value import Kind
 from isobyte.objective.base import LogProbs
 from isobyte.objective.digits import as_symbols
+from isobyte.objective.permutation import HELD_OUT, Reading, carried_log_probs
 
 __all__ = ["Estimator", "Settings", "build_estimator", "companions", "estimators"]
 
@@ -33,6 +36,8 @@ class Estimator:
     random: bool
     """Whether the value depends on the seed; if not, both halves are the same."""
     logits_per_window: Callable[[int], int]
+    source: str = TEXT
+    """What it is a likelihood of, where not of the text: what is left of it when it was shuffled past undoing."""
 
     def rows(self, length: int) -> int:
         """Windows at once."""
@@ -51,7 +56,19 @@ def build_estimator(objective: kinds.Objective, settings: Settings, name: str | 
             where="estimator",
             how=f"take one of {', '.join(table)}",
         )
-    return table[name or next(iter(table))](settings)
+    built = table[name or next(iter(table))](settings)
+    return built if settings.reading is None else _read(built, settings.reading)
+
+
+def _read(inner: Estimator, reading: Reading) -> Estimator:
+    """The estimator, for a network that reads windows in another order."""
+
+    def nats(log_probs: LogProbs, x_WT: Tensor, first: int) -> Tensor:
+        read_WT = reading.read(x_WT, HELD_OUT, first + np.arange(len(x_WT)))
+        return inner.nats(carried_log_probs(log_probs, reading, x_WT.shape[1]), read_WT, first)
+
+    source = inner.source if reading.permutation.invertible else reading.permutation.kind
+    return replace(inner, nats=nats, source=source)
 
 
 def companions(objective: kinds.Objective) -> list[str]:
@@ -80,8 +97,8 @@ def estimators(objective: kinds.Objective) -> dict[str, Build]:
             found = [_sampled("block", "bound", lambda p, x, s, w: block.block_nats(p, x, objective.block, s, w))]
         case kinds.AnyOrderConfig():
             found = [
-                _sampled("k-order", "bound", any_order.k_order_nats),
-                _sampled("order", "bound", any_order.mean_order_nats),
+                _sampled("k-order", "bound", lambda p, x, s, w: any_order.k_order_nats(p, x, objective, s, w)),
+                _sampled("order", "bound", lambda p, x, s, w: any_order.mean_order_nats(p, x, objective, s, w)),
             ]
         case kinds.EsoConfig(alpha0=0.0):
             found = [_exact("exact", lambda p, x, s: eso.left_to_right_nats(p, x, objective, s.vocab))]

@@ -67,6 +67,7 @@ def summarise(nats_W2: np.ndarray, bytes_W: np.ndarray, symbols: int, estimator:
         nfe=passes,
         seed=estimator.seed if estimator.random else None,
         nats_by_part=by_part(nats_W, bytes_W),
+        source=estimator.source,
     )
 
 

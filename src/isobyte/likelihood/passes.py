@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isobyte.likelihood.boundaries import BoundaryCoder
+from isobyte.objective.permutation import Reading
 
 LOGITS_PER_CALL = 1 << 23
 
@@ -28,6 +29,8 @@ class Settings:
     """Symbols that a deterministic rule reveals at once."""
     boundaries: BoundaryCoder | None = None
     """What the boundaries of content-dependent spans are paid with."""
+    reading: Reading | None = None
+    """In which order the network reads a window, if not as it stands."""
 
 
 def strata(draw: np.random.Generator, passes: int) -> NDArray[np.float64]:

@@ -4,10 +4,17 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from isobyte.config.permutation import TEXT
+
 Kind = Literal["exact", "bound", "surrogate", "score"]
 """`surrogate`: what some training minimises. `score`: a cost that leaves something unpaid. Neither is a likelihood."""
 
 LIKELIHOODS = ("exact", "bound")
+
+
+def of_source(source: str) -> str:
+    """What a number must not be shown without."""
+    return "" if source == TEXT else f" of the text shuffled by {source!r}"
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,8 @@ class Likelihood:
     seed: int | None = None
     nats_by_part: tuple[float, ...] | None = None
     """Nats of equal parts of the text, in order."""
+    source: str = TEXT
+    """What it is a likelihood of: the text, or what a shuffle that cannot be undone has left of it."""
 
     @property
     def is_likelihood(self) -> bool:
@@ -53,7 +62,7 @@ class Likelihood:
     @property
     def label(self) -> str:
         """`BPB`, or for what is none its kind and name: `surrogate/joint_ce`."""
-        return "BPB" if self.is_likelihood else f"{self.kind}/{self.estimator}"
+        return ("BPB" if self.is_likelihood else f"{self.kind}/{self.estimator}") + of_source(self.source)
 
     def to_json(self) -> dict[str, Any]:
         parts = None if self.nats_by_part is None else list(self.nats_by_part)

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from isobyte.backbone.layers import Positions
 from isobyte.backbone.mask import CAUSAL
+from isobyte.config.objective import AnyOrderConfig
 from isobyte.objective.base import Question, View
 from isobyte.objective.draw import Draw
 from isobyte.objective.masked import ranks_of
@@ -26,7 +27,14 @@ def order_question(x_BT: Tensor, order_BT: Tensor, vocab: int) -> Question:
     return Question(order_view(x_BT, order_BT, vocab), x_BT.gather(1, order_BT))
 
 
-def any_order_question(x_BT: Tensor, vocab: int, draw: Draw) -> Question:
+def any_order_question(config: AnyOrderConfig, x_BT: Tensor, vocab: int, draw: Draw) -> Question:
     """A random order for each row."""
     order_BT = torch.from_numpy(ranks_of(draw.uniform("order", x_BT.shape[1]))).to(x_BT.device)
-    return order_question(x_BT, order_BT, vocab)
+    return order_question(x_BT, nearby(order_BT, config.within), vocab)
+
+
+def nearby(order_BT: Tensor, within: int | None) -> Tensor:
+    """The orders, stretch by stretch of `within` symbols: of all that agree in every stretch one."""
+    if within is None:
+        return order_BT
+    return order_BT.gather(-1, (order_BT // within).argsort(dim=-1, stable=True))

@@ -39,7 +39,7 @@ def training_questions(objective: kinds.Objective, x_BT: Tensor, network: Networ
         case kinds.BlockConfig():
             return [block_question(objective, x_BT, vocab, draw)]
         case kinds.AnyOrderConfig():
-            return [any_order_question(x_BT, vocab, draw)]
+            return [any_order_question(objective, x_BT, vocab, draw)]
         case kinds.EsoConfig():
             return eso_questions(objective, x_BT, vocab, draw)
         case kinds.DigitsConfig():

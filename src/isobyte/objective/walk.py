@@ -15,6 +15,7 @@ from torch import Tensor
 from isobyte.backbone.layers import Positions
 from isobyte.backbone.mask import BIDIRECTIONAL, CAUSAL, Ranked
 from isobyte.config import objective as kinds
+from isobyte.objective.any_order import nearby
 from isobyte.objective.base import LogProbs, Network, View, network_log_probs, normalised
 from isobyte.objective.order import Order
 
@@ -55,7 +56,7 @@ def symbol_walk(objective: kinds.Objective, network: Network, x_WT: Tensor, orde
         case kinds.CausalConfig():
             return ar_walk(network, x_WT)
         case kinds.AnyOrderConfig():
-            return any_order_walk(network, x_WT, order.permutation(x_WT.shape[1]))
+            return any_order_walk(network, x_WT, nearby(order.permutation(x_WT.shape[1]), objective.within))
         case kinds.BlockConfig():
             return block_walk(network, x_WT, objective.block, order.choose)
         case kinds.MaskedConfig() | kinds.SpanConfig():

@@ -121,6 +121,7 @@ def _design(study: dict[str, Any], panel: Panel, high: float, level: float) -> d
         "representation": panel.representation,
         "objective": panel.objective,
         "kind": panel.kind,
+        "source": panel.source,
         "estimator": ", ".join(estimators) or None,
         "runs": _tally(panel.rows),
         "settings": settings(study).get(panel.name),

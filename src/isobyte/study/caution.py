@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from isobyte.config.permutation import TEXT
 from isobyte.study import words
 from isobyte.study.panel import Panel
 
@@ -30,7 +31,7 @@ def cautions(
 
     `unigram` is the entropy of the held-out text's byte frequencies, in bits per byte.
     """
-    found = [warning for panel in panels for warning in _runs(panel)]
+    found = [*_other_sources(panels), *(warning for panel in panels for warning in _runs(panel))]
     for panel, design in zip(panels, designs, strict=True):
         found += [*_no_better_than_frequencies(design, unigram), *_flat_minima(design), *_fits(panel)]
     found += [warning for comparison in comparisons for warning in _comparison(comparison)]
@@ -40,6 +41,17 @@ def cautions(
         if first is not warning:
             first["designs"] += warning["designs"]
     return sorted(merged.values(), key=lambda warning: SEVERITY.index(warning["severity"]))
+
+
+def _other_sources(panels: list[Panel]) -> Iterator[Caution]:
+    """BPB that are none of the text's."""
+    for panel in panels:
+        if panel.source != TEXT:
+            text = (
+                "reads text shuffled in a way that nothing undoes: its BPB is that of another source, not comparable "
+                "with those of the text, and held against designs of the same source alone"
+            )
+            yield caution("caution", "another-source", panel.name, text)
 
 
 def _runs(panel: Panel) -> Iterator[Caution]:

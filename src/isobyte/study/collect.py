@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from isobyte.config.permutation import TEXT
+from isobyte.config.run import RunConfig
 from isobyte.config.study import StudyConfig
 from isobyte.errors import UserError
 from isobyte.study.folder import StudyFolder
@@ -35,6 +37,8 @@ def _row(study: StudyConfig, folder: StudyFolder, design: Any, cell: Cell) -> di
         "objective": config.objective.kind,
         "backbone": config.backbone.kind,
         "variant": config.objective.canonical_json(),
+        "permutation": config.permutation and config.permutation.canonical_json(),
+        "source": _source(config),
         "size": cell.size,
         "seed": cell.seed,
         "budget": cell.budget,
@@ -63,3 +67,9 @@ def _row(study: StudyConfig, folder: StudyFolder, design: Any, cell: Cell) -> di
         "breakdown": planned.cost.flops.breakdown(),
         "flops_by_convention": measured.get("flops_by_convention"),
     }
+
+
+def _source(config: RunConfig) -> str:
+    """Of what the BPB is a code length: numbers of two sources are two things."""
+    kind = config.permutation
+    return TEXT if kind is None or kind.invertible else f"{kind.canonical_json()} in {config.train.window}"

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from isobyte.config.permutation import TEXT
 from isobyte.errors import UserError
 from isobyte.study import words
 from isobyte.study.fit import (
@@ -66,6 +67,16 @@ class Panel:
     def variant(self) -> str:
         """The objective with its settings."""
         return str(self.rows[0].get("variant") or self.objective) if self.rows else self.objective
+
+    @property
+    def permutation(self) -> str | None:
+        """In which order windows are read, if not as they stand."""
+        return self.rows[0].get("permutation") if self.rows else None
+
+    @property
+    def source(self) -> str:
+        """What its BPB is one of: two designs are comparable if it is the same."""
+        return str(self.rows[0].get("source") or TEXT) if self.rows else TEXT
 
     @property
     def kind(self) -> str | None:

@@ -67,6 +67,7 @@ def plan_run(study: StudyConfig, design: DesignConfig, budget: float, size: str,
     config = RunConfig(
         representation=design.representation,
         objective=design.objective,
+        permutation=design.permutation,
         backbone=backbone,
         data=study.data,
         train=TrainConfig(

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from isobyte.config.permutation import TEXT
 from isobyte.study import words
 
 NAMED = 5
@@ -10,10 +11,13 @@ NAMED = 5
 
 
 def leader(designs: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Which design reaches the lowest BPB, and with what compute."""
+    """Which design reaches the lowest BPB of the text, and with what compute; without one, of the first's source."""
     ends = [(design, design["budgets"][-1]) for design in designs if design["budgets"]]
     if not ends:
         return None
+    sources = [design["source"] for design, _ in ends]
+    source = TEXT if TEXT in sources else sources[0]
+    ends = [end for end in ends if end[0]["source"] == source]
     largest = max(last["budget"] for _, last in ends)
     rivals = [(design, last) for design, last in ends if last["budget"] == largest]
     (design, last), *others = sorted(rivals, key=lambda pair: pair[1]["optimum"]["L"])

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
+from isobyte.config.permutation import TEXT
 from isobyte.study.panel import Panel, Row
 
 
 def standings(panels: list[Panel], level: float) -> list[dict[str, Any]]:
-    """One entry per budget and design with a finished run, best first within a budget and representation.
+    """One entry per budget and design with a finished run, best first within a budget, representation and source.
 
     `difference` is the BPB above that of the best `ar` run of the same budget and representation, on the same text (of
     a flat network, where there is one): its interval, by Student's t over equal parts of the text, says what another
@@ -24,18 +25,22 @@ def standings(panels: list[Panel], level: float) -> list[dict[str, Any]]:
                 best[key] = row
     entries = []
     for (budget, panel), row in best.items():
-        peers = [other for (b, p), other in best.items() if b == budget and p.representation == panel.representation]
+        peers = [other for (b, p), other in best.items() if b == budget and _peers(p, panel)]
         ar = [peer for peer in peers if peer["objective"] == "ar"]
         flat = [peer for peer in ar if peer.get("backbone", "flat") == "flat"]
         reference = min(flat or ar, key=lambda r: r["bpb"], default=None)
         entries.append(
             {name: row.get(name) for name in ("design", "budget", "representation", "objective", "size", "N", "flops")}
-            | {"backbone": panel.backbone, "bytes_per_patch": row.get("bytes_per_patch")}
+            | {"source": panel.source, "backbone": panel.backbone, "bytes_per_patch": row.get("bytes_per_patch")}
             | {name: row.get(name) for name in ("bpb", "kind", "estimator", "stderr", "stderr_text", "folder")}
             | {"companions": row.get("companions") or []}
             | {"difference": None if reference is None or reference is row else difference(row, reference, level)}
         )
-    return sorted(entries, key=lambda e: (e["budget"], e["representation"], e["bpb"]))
+    return sorted(entries, key=lambda e: (e["budget"], e["representation"], e["source"] != TEXT, e["source"], e["bpb"]))
+
+
+def _peers(one: Panel, other: Panel) -> bool:
+    return (one.representation, one.source) == (other.representation, other.source)
 
 
 def difference(row: Row, reference: Row, level: float) -> dict[str, Any] | None:

@@ -136,8 +136,10 @@ def scorer_shape(path: Path) -> FlatConfig:
         config.representation.kind == "bytes"
         and config.objective.kind == "ar"
         and isinstance(config.backbone, FlatConfig)
+        and config.permutation is None
     ):
         found = f"{config.representation.kind}, {config.objective.kind}, {config.backbone.kind}"
+        found += "" if config.permutation is None else f", permutation {config.permutation.kind}"
         raise UserError(
             f"holds a run of {found}; a scorer is a run of bytes, ar, flat", where=str(path), how="name such a run"
         )

@@ -15,6 +15,7 @@ from isobyte.likelihood.evaluate import evaluate
 from isobyte.likelihood.value import LIKELIHOODS, Likelihood
 from isobyte.objective.digits import objective_log_probs
 from isobyte.objective.network import Model
+from isobyte.objective.permutation import reading_of
 from isobyte.train.boundaries import fit_boundaries
 from isobyte.train.masked_blocks import MaskedBlocks, masked_blocks
 
@@ -46,7 +47,14 @@ def score(
 ) -> Scored:
     """By the run's own estimator and its companions; `progress` is told of bytes scored."""
     boundaries = fit_boundaries(config, prepared)
-    told = Settings(config.evaluate.passes, config.evaluate.seed, model.vocab, model.codes, boundaries=boundaries)
+    told = Settings(
+        config.evaluate.passes,
+        config.evaluate.seed,
+        model.vocab,
+        model.codes,
+        boundaries=boundaries,
+        reading=reading_of(config),
+    )
     windows = EvalWindows(prepared.stream("heldout"), config.train.window, config.evaluate.max_bytes)
 
     def by(name: str | None) -> Likelihood:

@@ -19,6 +19,7 @@ from isobyte.objective.base import Network, Question, costs
 from isobyte.objective.blt_diffusion import blt_diffusion_question
 from isobyte.objective.draw import Draw
 from isobyte.objective.network import Model
+from isobyte.objective.permutation import TRAINING, carried, reading_of
 from isobyte.objective.training import training_questions, window_length
 from isobyte.train.optim import flat_parameters, lr_scale
 from isobyte.train.parallel import Ranks
@@ -77,6 +78,7 @@ def train_step(
     micro = min(train.micro_batch or len(rows), len(rows))
     device = model.device
     length, count = _size(config, batch, step, ranks, device)
+    asked = carried(network, reading_of(config), length)
     total = torch.zeros(2, device=device)
     grouped = torch.zeros(2, dtype=torch.long, device=device)
     for start in range(0, len(rows), micro):
@@ -85,7 +87,7 @@ def train_step(
         part = batch.part(start, stop) if isinstance(batch, PatchRows) else batch[start:stop, :length]
         for question in _questions(config, part, model, draw):
             with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
-                own, beside = costs(network, question)
+                own, beside = costs(asked, question)
             loss = own if beside is None else own + beside
             (loss / count).backward()
             total += torch.stack((own, torch.zeros_like(own) if beside is None else beside)).detach() / count
@@ -128,8 +130,10 @@ def _questions(config: RunConfig, batch: np.ndarray | PatchRows, model: Model, d
         if isinstance(config.objective, BltDiffusionConfig):
             asked = blt_diffusion_question(config.objective, asked, draw)
         return [asked]
-    x_BT = torch.from_numpy(batch).to(device, non_blocking=True)
-    return training_questions(config.objective, x_BT, model, draw)
+    x_BT, reading = torch.from_numpy(batch), reading_of(config)
+    if reading is not None:
+        x_BT = reading.read(x_BT, TRAINING, draw.step * draw.batch + draw.index())
+    return training_questions(config.objective, x_BT.to(device, non_blocking=True), model, draw)
 
 
 def _patches(mask: Patched) -> Tensor:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from isobyte.config.permutation import TEXT
 from isobyte.study import words
 from isobyte.study.report.markup import Cell, link, stacked, table
 
@@ -19,7 +20,7 @@ def standing_table(analysis: dict[str, Any], prefix: str) -> str:
             words.representation(entry["representation"]),
             *([_patches(entry["bytes_per_patch"])] if patched else []),
             Cell(str(entry["size"])),
-            Cell(("= " if entry["kind"] == "exact" else "≤ ") + words.bpb(entry["bpb"]), entry["bpb"]),
+            Cell(_number(entry), entry["bpb"]),
             str(entry["estimator"]),
             _above(entry["difference"], entry["bpb"]),
             *([_companions(entry["companions"])] if companions else []),
@@ -34,6 +35,11 @@ def standing_table(analysis: dict[str, Any], prefix: str) -> str:
     level = f"{analysis['options']['level']:.0%}"
     caption = f"Best runs at {words.compact(last)} FLOPs; above AR with {level} intervals over the text"
     return table(columns, rows, caption=caption, sortable=True)
+
+
+def _number(entry: dict[str, Any]) -> str:
+    sign = "=" if entry["kind"] == "exact" else "≤"
+    return f"{sign} {words.bpb(entry['bpb'])}" + ("" if entry["source"] == TEXT else " (another source)")
 
 
 def _patches(length: float | None) -> Cell:
