@@ -22,7 +22,7 @@ from isobyte.evaluate.loaded import load_run
 from isobyte.representation import build, save
 from isobyte.train.checkpoint import save_weights
 from isobyte.train.folder import RunFolder
-from isobyte.train.loop import train
+from isobyte.train.loop import build_model, train
 from isobyte.train.runtime import Runtime
 from tiny import run_config, run_data
 
@@ -264,6 +264,47 @@ def test_of_a_run_trained_here_the_special_ids_are_silenced(
     expected, got = logits(run), their_logits(BltForCausalLM.from_pretrained(there).eval(), texts())
     torch.testing.assert_close(got[..., 4:], expected[..., 4:], **NEAR)
     torch.testing.assert_close(got[..., :4], expected[..., 259:].expand(-1, -1, 4), **NEAR)
+
+
+@pytest.mark.parametrize("kind", ["transformers", "official"])
+def test_of_a_run_with_blocks_the_model_that_goes_byte_by_byte_is_written(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And the user is told what is left out; where the text itself goes into the decoder another way it is refused."""
+    scorer = {"kind": "flat", "shape": FLAT | {"attention_window": 8}}
+    local = FLAT | {"attention_window": 8}
+    backbone = BLT | {
+        "encoder": local, "decoder": local, "patching": {"kind": "entropy", "threshold": 1.0, "scorer": scorer},
+        "cross_residual": "doubled", "document_mask": False,
+    }  # fmt: skip
+    run, there = tmp_path / "run", tmp_path / "there"
+    config = RunConfig.model_validate(run_data("blt_diffusion") | {"backbone": backbone})
+    torch.manual_seed(4)
+    made = build_model(config, 256)
+    assert isinstance(made, BltModel)
+    assert {"decoder.embedding.weight", "decoder.mask"} < made.state_dict().keys()
+    save_weights(RunFolder.create(run, config).weights, made, {})
+    save(build(config.representation), run / "representation")
+    assert isobyte(monkeypatch, "export", run, "--out", there, "--format", kind, "--json") == 0
+    notes = json.loads(capsys.readouterr().out.splitlines()[-1])["notes"]
+    (said,) = [note for note in notes if "left out" in note]
+    assert said.startswith("decoder.embedding.weight and decoder.mask are left out")
+    assert "objective blt_diffusion" in said
+    assert isobyte(monkeypatch, "import", there, "--out", tmp_path / "back") == 0, "nothing is left over"
+    torch.testing.assert_close(logits(tmp_path / "back")[..., 4:], logits(run)[..., 4:], **NEAR)
+    if kind == "transformers":
+        got = their_logits(BltForCausalLM.from_pretrained(there).eval(), texts())
+        torch.testing.assert_close(got[..., 4:], logits(run)[..., 4:], **NEAR)
+    given = RunConfig.model_validate(
+        run_data("blt_diffusion") | {"backbone": backbone | {"decoder_input": "embedding"}}
+    )
+    other = tmp_path / "other"
+    save_weights(RunFolder.create(other, given).weights, build_model(given, 256), {})
+    save(build(given.representation), other / "representation")
+    capsys.readouterr()
+    assert isobyte(monkeypatch, "export", other, "--out", tmp_path / "none", "--format", kind) == 2
+    assert "decoder_input = 'embedding'" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_flat_run_becomes_a_llama(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,11 @@
 """Transfer rules on opinions made by hand."""
 
+import math
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from isobyte.config.schedule import CosineSchedule, LinearSchedule
@@ -53,10 +57,43 @@ def test_entropy_bound_is_the_sum_less_the_largest() -> None:
     assert chosen(transfer.entropy_bounded(0.0), step(log, [1, 0, 1])) == [2]
 
 
+def test_a_sum_of_entropies_takes_the_largest_one_too() -> None:
+    log = opinions(0.5, 0.99, 0.9)
+    h = -(log.exp() * log).sum(-1)[0]
+    assert chosen(transfer.entropy_summed(0.0), step(log)) == [1], "one at least"
+    assert chosen(transfer.entropy_summed(0.0), step(opinions(0.9, 1.0, 1.0))) == [1, 2], "and as much as the bound"
+    assert chosen(transfer.entropy_summed(float(h[1] + h[2]) - 1e-3), step(log)) == [1]
+    assert chosen(transfer.entropy_summed(float(h[1] + h[2]) + 1e-3), step(log)) == [1, 2]
+    assert chosen(transfer.entropy_summed(float(h.sum()) + 1e-3), step(log)) == [0, 1, 2]
+    assert chosen(transfer.entropy_summed(float(h.sum()) + 1e-3), step(log, [1, 0, 1])) == [0, 2]
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), rows=st.integers(1, 3), cells=st.integers(1, 9), gamma=st.floats(0, 4))
+def test_sums_of_entropies_are_those_of_plain_words(data: st.DataObject, rows: int, cells: int, gamma: float) -> None:
+    """Cells by rising entropy, the first of those that tie first, while their sum stays within the bound."""
+    sure = st.sampled_from([0.5, 0.75, 0.9, 0.99, 1.0]) | st.floats(0.5, 1.0)
+    p = [[data.draw(sure) for _ in range(cells)] for _ in range(rows)]
+    hidden = [[data.draw(st.booleans()) for _ in range(cells)] for _ in range(rows)]
+    log = torch.tensor([[[each, 1 - each] for each in row] for row in p], dtype=torch.float64).log()
+    at = Step(log, torch.tensor(hidden), torch.zeros(rows), torch.zeros(rows, cells))
+    found = transfer.entropy_summed(gamma)(at)
+    for row in range(rows):
+        entropy = [round(-sum(q * math.log(q) for q in (each, 1 - each) if q > 0) * 2**20) for each in p[row]]
+        expected, total = set(), 0
+        for cell in sorted((n for n in range(cells) if hidden[row][n]), key=lambda n: (entropy[n], n)):
+            total += entropy[cell]
+            if expected and total > gamma * 2**20:
+                break
+            expected.add(cell)
+        assert set(found[row].nonzero()[:, 0].tolist()) == expected
+
+
 def test_ties_but_for_rounding_are_ties() -> None:
     log = opinions(0.75, 0.75, 0.75)
     noisy = log + torch.tensor([1e-9, -1e-9, 2e-9])[None, :, None]
-    for rule in (transfer.threshold(1.1), transfer.factor(1e-6), transfer.entropy_bounded(0.0)):
+    bounded = (transfer.entropy_bounded(0.0), transfer.entropy_summed(0.0))
+    for rule in (transfer.threshold(1.1), transfer.factor(1e-6), *bounded):
         assert chosen(rule, step(noisy)) == chosen(rule, step(log)) == [0]
 
 

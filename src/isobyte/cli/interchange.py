@@ -39,7 +39,8 @@ def export(
 ) -> int:
     """Write a run as a checkpoint that transformers or the released code of the Byte Latent Transformer opens.
 
-    What they have no word for is refused by name. Runs of a flat backbone (objective ar) become Llamas.
+    What they have no word for is refused by name. Of objective blt_diffusion the model that goes byte by byte is
+    written, and a note says what is left out. Runs of a flat backbone (objective ar) become Llamas.
 
     Args:
         run: a run's folder

@@ -29,6 +29,8 @@ Json = dict[str, Any]
 Record = dict[str, Any]
 SCORER = "entropy_model"
 """Where the released code's checkpoints have their entropy model."""
+FOR_BLOCKS = ("decoder.embedding.weight", "decoder.mask")
+"""What a decoder that is given the encoder's states has for blocks alone."""
 MAX_WINDOW = 4096
 """Bytes that an imported model is scored by at once, where it takes more: the released models' context in patches."""
 
@@ -123,6 +125,11 @@ def _export_blt(config: RunConfig, shape: BltConfig, ours: dict[str, Tensor], ou
     if not isinstance(config.data.corpus, ElsewhereCorpus):
         ours[interchange.HEAD] = interchange.silenced(ours[interchange.HEAD])
         notes.append("the four ids that are no byte were never trained: they predict what byte 0xFF predicts")
+    if left := sorted(each for each in ours if each in FOR_BLOCKS):
+        notes.append(
+            f"{' and '.join(left)} are left out: they are for blocks (objective {config.objective.kind}), which that "
+            "program does not know; byte by byte the model is the same"
+        )
     theirs = interchange.write_weights(ours, weights)
     if format == "official":
         prefix = "patcher."
