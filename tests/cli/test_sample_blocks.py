@@ -70,10 +70,10 @@ WAYS = {
     "blt, as flat runs call it": (["--method", "left-to-right"], {}),
     "blt_s": (["--method", "blt_s"], {"draft": 4, "refresh": "never"}),
     "blt_s, by --draft": (["--draft", "3", "--refresh", "always"], {"draft": 3, "refresh": "always"}),
-    "blt_d": (["--method", "blt_d"], {"fill": "confidence", "alpha": 0.7, "align": "none"}),
+    "blt_d": (["--method", "blt_d"], {"fill": "confidence", "alpha": 0.7, "align": "resume"}),
     "blt_d, alpha": (["--method", "blt_d", "--alpha", "0.2"], {"fill": "confidence", "alpha": 0.2}),
     "blt_d, cut": (["--method", "blt_d", "--fill", "entropy", "--align", "cut"], {"gamma": 1.0, "align": "cut"}),
-    "blt_dv": (["--method", "blt_dv"], {"fill": "one-step", "align": "none", "refresh": "never"}),
+    "blt_dv": (["--method", "blt_dv"], {"fill": "one-step", "align": "resume", "refresh": "never"}),
     "blt_dv, alpha": (["--method", "blt_dv", "--fill", "confidence"], {"fill": "confidence", "alpha": 0.3}),
     "blt_dv, gamma": (
         ["--method", "blt_dv", "--fill", "entropy-max", "--gamma", "9", "--align", "resume"],

@@ -176,7 +176,7 @@ def test_latents_are_made_where_patches_close_and_where_one_is_cut_off() -> None
     static = blt(StaticPatching(size=8), cells=True)
     for refresh in REFRESH:
         told = Told()
-        settings = Settings(30, temperature=0, refresh=refresh, blocks=Blocks(4, True))
+        settings = Settings(30, temperature=0, refresh=refresh, blocks=Blocks(4, True, align="none"))
         done = generate(static, [[BOS, 70, 71]], settings, watch=told)
         expected = 0
         for place, drafts, _, _ in told.verdicts:

@@ -9,8 +9,8 @@ from isobyte.errors import UserError, nearest
 METHODS: dict[str, dict[str, Any]] = {
     "blt": {},
     "blt_s": {"draft": 4, "refresh": "never"},
-    "blt_d": {"fill": "confidence", "alpha": 0.7, "gamma": 1.0, "align": "none"},
-    "blt_dv": {"fill": "one-step", "alpha": 0.3, "gamma": 1.5, "align": "none", "refresh": "never"},
+    "blt_d": {"fill": "confidence", "alpha": 0.7, "gamma": 1.0, "align": "resume"},
+    "blt_dv": {"fill": "one-step", "alpha": 0.3, "gamma": 1.5, "align": "resume", "refresh": "never"},
 }
 """Plain decoding, self-speculation, blocks kept as they are filled, and blocks that are judged; the usual value of each
 setting."""

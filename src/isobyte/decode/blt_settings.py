@@ -34,7 +34,7 @@ class Blocks:
     one in each step; `one-step`: all at once."""
     alpha: float = 0.7
     gamma: float = 1.0
-    align: Align = "none"
+    align: Align = "resume"
     """Where blocks begin. `none`, as published: with the next byte, reading the latent of a patch that may be cut off
     there (a draft before which nothing was refreshed: of the last complete one). `cut`: a block is kept up to the last
     patch that opens in it, so that the next begins with a patch, as in training. `resume`: a block begins where the
