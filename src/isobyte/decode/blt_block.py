@@ -1,24 +1,20 @@
 """Several bytes a step: blocks of masked bytes, kept as they are (BLT-D) or judged (BLT-DV, arXiv 2605.08044)."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from isobyte.backbone.blt.blocks import Begin, Block, BlockState
 from isobyte.backbone.byte_ids import MASK
+from isobyte.decode.blt_batch import Batch
 from isobyte.decode.blt_settings import Blocks
 from isobyte.decode.transfer import Rule, Step, entropy_bounded, entropy_summed, threshold
 from isobyte.objective.base import normalised
-
-if TYPE_CHECKING:
-    from isobyte.decode.blt import Batch
 
 
 class BlockRounds:
     """Rounds of a batch, a block of every row each."""
 
-    def __init__(self, batch: "Batch", settings: Blocks) -> None:
+    def __init__(self, batch: Batch, settings: Blocks) -> None:
         assert isinstance(batch.state, BlockState)
         self.batch, self.state, self.settings, self.rule = batch, batch.state, settings, _rule(settings)
         self.begin: Begin = "patch" if settings.align == "resume" else "here"
