@@ -2,13 +2,11 @@
 
 import copy
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from isobyte.cli import main as cli
 from isobyte.cli.masked_blocks_output import summary
 from tiny import run_data
 
@@ -26,15 +24,8 @@ def recipe(path: Path, objective: str) -> str:
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["isobyte", *arguments])
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(exit_.value.code or 0), out, err
-
-    return run
+def call(isobyte: Call) -> Call:
+    return isobyte
 
 
 def test_training_ends_with_what_blocks_come_to_and_eval_says_it_again(call: Call, tmp_path: Path) -> None:

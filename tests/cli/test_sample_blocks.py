@@ -3,15 +3,14 @@
 import base64
 import json
 import re
-import sys
 from collections.abc import Callable
+from functools import partial
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from isobyte.cli import main as cli
 from isobyte.config.run import RunConfig
 from isobyte.data.prepare import prepare
 from isobyte.train.loop import train
@@ -43,15 +42,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["isobyte", "sample", *arguments])
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(exit_.value.code or 0), out, err
-
-    return run
+def call(isobyte: Call) -> Call:
+    return partial(isobyte, "sample")
 
 
 def record(call: Call, run: Path, *arguments: str) -> dict[str, Any]:

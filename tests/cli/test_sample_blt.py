@@ -5,13 +5,13 @@ import json
 import math
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save
 
-from isobyte.cli import main as cli
 from isobyte.config.run import RunConfig
 from isobyte.data.prepare import prepare
 from isobyte.evaluate.loaded import load_run
@@ -46,15 +46,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["isobyte", "sample", *arguments])
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(exit_.value.code or 0), out, err
-
-    return run
+def call(isobyte: Call) -> Call:
+    return partial(isobyte, "sample")
 
 
 def test_text_comes_after_the_prompt_and_does_not_depend_on_how_many(call: Call, run: Path) -> None:

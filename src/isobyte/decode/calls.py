@@ -7,15 +7,15 @@ from torch import Tensor
 
 from isobyte.backbone.layers import Positions
 from isobyte.backbone.mask import Mask
-from isobyte.objective.base import LogProbs, Network, View
+from isobyte.objective.base import Around, LogProbs, Network, View
 
 
-class Counted:
+class Counted(Around):
     """A network that counts its calls. With `reuse` one that would repeat the last is answered from memory."""
 
     def __init__(self, network: Network, *, reuse: bool = False) -> None:
-        self.network, self.vocab, self.codes, self.reuse = network, network.vocab, network.codes, reuse
-        self.calls = 0
+        super().__init__(network)
+        self.reuse, self.calls = reuse, 0
         self._last: tuple[Tensor, Positions | None, Tensor] | None = None
 
     def __call__(
@@ -29,15 +29,6 @@ class Counted:
         h_BSD = self.network(inputs_BS, mask, positions=positions, keep=keep, **named)
         self._last = (inputs_BS.clone(), positions, h_BSD) if self.reuse else None
         return h_BSD
-
-    def logits(self, h_BSD: Tensor) -> Tensor:
-        return self.network.logits(h_BSD)
-
-    def left_to_right(self, inputs_BS: Tensor) -> Mask:
-        return self.network.left_to_right(inputs_BS)
-
-    def new_cache(self, batch: int, capacity: int) -> Any:
-        return self.network.new_cache(batch, capacity)
 
 
 class Asked:

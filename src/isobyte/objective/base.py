@@ -75,6 +75,22 @@ class Network(Protocol):
         ...
 
 
+class Around:
+    """A network around another one; what a subclass does not change is that one's."""
+
+    def __init__(self, network: Network) -> None:
+        self.network, self.vocab, self.codes = network, network.vocab, network.codes
+
+    def logits(self, h_BSD: Tensor) -> Tensor:
+        return self.network.logits(h_BSD)
+
+    def left_to_right(self, inputs_BS: Tensor) -> Mask:
+        return self.network.left_to_right(inputs_BS)
+
+    def new_cache(self, batch: int, capacity: int) -> Any:
+        return self.network.new_cache(batch, capacity)
+
+
 LogProbs = Callable[[View], Tensor]
 """A view -> natural log-probabilities [B, asked, vocab] of the symbols that it asks for."""
 

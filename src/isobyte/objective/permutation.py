@@ -24,7 +24,7 @@ from isobyte.config.permutation import (
     Strided,
 )
 from isobyte.config.run import RunConfig
-from isobyte.objective.base import LogProbs, Network
+from isobyte.objective.base import Around, LogProbs, Network
 from isobyte.objective.span import span_starts
 from isobyte.random import generator
 
@@ -94,24 +94,15 @@ def reading_of(config: RunConfig) -> Reading | None:
     return None if config.permutation is None else Reading(config.permutation, config.train.window)
 
 
-class Carried:
+class Carried(Around):
     """A network that is told of each cell where in the text its symbol stood (`_carried`); of windows of `length`."""
 
     def __init__(self, network: Network, reading: Reading, length: int) -> None:
-        self.network, self.vocab, self.codes = network, network.vocab, network.codes
+        super().__init__(network)
         self.stood = reading.stood(length)
 
     def __call__(self, inputs_BS: Tensor, mask: Mask, *, positions: Positions | None = None, **named: Any) -> Tensor:
         return self.network(inputs_BS, mask, positions=_carried(self.stood, inputs_BS, mask, positions), **named)
-
-    def logits(self, h_BSD: Tensor) -> Tensor:
-        return self.network.logits(h_BSD)
-
-    def left_to_right(self, inputs_BS: Tensor) -> Mask:
-        return self.network.left_to_right(inputs_BS)
-
-    def new_cache(self, batch: int, capacity: int) -> Any:
-        return self.network.new_cache(batch, capacity)
 
 
 def carried(network: Network, reading: Reading | None, length: int) -> Network:
