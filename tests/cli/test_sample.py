@@ -13,9 +13,11 @@ from isobyte.cli import main as cli
 from isobyte.cli.sample_output import Stream, printable
 from isobyte.config.run import RunConfig
 from isobyte.data.prepare import prepare
+from isobyte.errors import UserError
 from isobyte.evaluate.loaded import load_run
 from isobyte.evaluate.sample import template_cells
 from isobyte.representation.bytes_ import Bytes
+from isobyte.representation.digits import ByteDigits
 from isobyte.train.loop import train
 from isobyte.train.runtime import Runtime
 from tiny import run_data
@@ -130,6 +132,12 @@ def test_a_gap_inside_one_block_sees_both_sides(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], runs: dict[str, Path]
 ) -> None:
     assert call(monkeypatch, capsys, str(runs["block"]), "--template", "a{{3}}bcde{{2}}")[0] == 0
+
+
+def test_gaps_of_digits_are_whole_bytes() -> None:
+    assert template_cells(b"a{{4}}", ByteDigits(16), 16) == [6, 1, 16, 16, 16, 16]
+    with pytest.raises(UserError, match="3 digits end inside a byte; take a multiple of 2"):
+        template_cells(b"a{{3}}b{{1}}", ByteDigits(16), 16)
 
 
 def test_templates_count_symbols() -> None:

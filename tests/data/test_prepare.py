@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from isobyte.config.data import DataConfig, FilesCorpus, SyntheticCorpus
-from isobyte.config.representation import BpeConfig, BytesConfig
+from isobyte.config.representation import BpeConfig, ByteDigitsConfig, BytesConfig
 from isobyte.data import prepare as module
 from isobyte.data.corpus import read
 from isobyte.data.heldout import split_of
@@ -22,7 +22,7 @@ from isobyte.representation import needs_training
 
 DATA = DataConfig(corpus=SyntheticCorpus(documents=45, document_bytes=1000, alphabet=5))
 BPE = BpeConfig(vocab_size=280)
-KINDS = pytest.mark.parametrize("kind", [BytesConfig(), BPE], ids=lambda config: config.kind)
+KINDS = pytest.mark.parametrize("kind", [BytesConfig(), BPE, ByteDigitsConfig()], ids=lambda config: config.kind)
 
 
 def texts(config: DataConfig, split: str) -> list[bytes]:
@@ -36,12 +36,12 @@ def content(folder: Path) -> dict[str, bytes]:
 
 @KINDS
 def test_what_goes_in_comes_out(tmp_path: Path, kind: Any) -> None:
-    prepared = prepare(DATA, kind, tmp_path, shard_bytes=4096)
+    prepared = prepare(DATA, kind, tmp_path, shard_bytes=4099)
     for split in ("train", "heldout"):
         stream, expected = prepared.stream(split), texts(DATA, split)
         assert list(stream.documents()) == expected
         assert stream.n_bytes == sum(map(len, expected)) == prepared.manifest.split(split).bytes
-        assert stream.byte_lengths[stream.read(0, len(stream))].sum() == stream.n_bytes
+        assert stream.representation.count_bytes(stream.read(0, len(stream))) == stream.n_bytes
         np.testing.assert_array_equal(
             stream.read(0, len(stream)),
             np.concatenate([prepared.representation.encode(text) for text in expected]),
@@ -243,6 +243,7 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
 def test_only_some_representations_are_trained() -> None:
     assert needs_training(BPE)
     assert not needs_training(BytesConfig())
+    assert not needs_training(ByteDigitsConfig())
     assert not needs_training(BpeConfig(path="tokenizer.json"))
 
 

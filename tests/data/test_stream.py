@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isobyte.config.representation import BpeConfig, BytesConfig
+from isobyte.config.representation import BpeConfig, ByteDigitsConfig, BytesConfig
 from isobyte.data.stream import Stream, stream_from_file
 from isobyte.errors import UserError
 from isobyte.representation import build
 
 BYTES = build(BytesConfig())
+BITS, NIBBLES = build(ByteDigitsConfig(base=2)), build(ByteDigitsConfig(base=16))
 BPE = build(BpeConfig(vocab_size=259), [b"ab ab abab ab"] * 9)
 
 
@@ -29,7 +30,7 @@ def sharded(stream: Stream, size: int) -> Stream:
     start=st.integers(0, 200),
     length=st.integers(0, 100),
 )
-@pytest.mark.parametrize("representation", [BYTES, BPE])
+@pytest.mark.parametrize("representation", [BYTES, BPE, BITS], ids=["bytes", "bpe", "bits"])
 def test_reading(representation: object, texts: list[bytes], size: int, start: int, length: int) -> None:
     stream = Stream.of(texts, representation)  # type: ignore[arg-type]
     parts = sharded(stream, size)
@@ -44,7 +45,7 @@ def test_reading(representation: object, texts: list[bytes], size: int, start: i
 def test_a_users_file(tmp_path: Path) -> None:
     raw = b"\xff\xfe not UTF-8 \x00" * 40_000
     (tmp_path / "a.bin").write_bytes(raw)
-    for representation in (BYTES, BPE):
+    for representation in (BYTES, BPE, BITS):
         stream = stream_from_file(str(tmp_path / "a.bin"), representation)
         assert stream.n_bytes == len(raw)
         assert b"".join(stream.documents()) == raw

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_stream import BYTES, sharded
+from test_stream import BITS, BYTES, NIBBLES, sharded
 
 from isobyte.config.data import DataConfig, SotuCorpus
 from isobyte.config.representation import BpeConfig
@@ -13,7 +13,7 @@ from isobyte.data.permutation import ROUNDS, permute
 from isobyte.data.stream import Stream
 from isobyte.data.window import EvalWindows, TrainWindows, excerpt
 from isobyte.errors import UserError
-from isobyte.representation import build
+from isobyte.representation import Representation, build
 
 TEXTS = list(read(DataConfig(corpus=SotuCorpus(), max_bytes=300_000), 1 << 18))
 BPE = build(BpeConfig(vocab_size=600), TEXTS)
@@ -101,13 +101,57 @@ def test_evaluation_covers_every_byte_once(representation: object, texts: list[b
     assert all(symbols.shape[1] == window for symbols, _ in batches[:-1])
 
 
+@given(
+    texts=st.lists(st.binary(min_size=1, max_size=50), min_size=1, max_size=8),
+    window=st.integers(1, 130),
+    size=st.integers(1, 5),
+    part=st.integers(1, 200),
+)
+@pytest.mark.parametrize("representation", [BITS, NIBBLES], ids=["bits", "nibbles"])
+def test_windows_of_digits_are_windows_of_bytes(
+    representation: Representation, texts: list[bytes], window: int, size: int, part: int
+) -> None:
+    """Of any length of text, and wherever its shards end; windows that end inside a byte are none."""
+    digits, stream = representation.digits_per_byte, sharded(Stream.of(texts, representation), part)
+    if window % digits:
+        with pytest.raises(ValueError, match="ends inside a byte"):
+            EvalWindows(stream, window)
+        return
+    ours, plain = EvalWindows(stream, window), EvalWindows(Stream.of(texts, BYTES), window // digits)
+    assert ours.bytes_W.tolist() == plain.bytes_W.tolist()
+    assert ours.bytes_W.sum() == ours.n_bytes == len(b"".join(texts)) == len(stream) // digits
+    for (x, n_bytes), (x_bytes, n) in zip(ours.batches(size), plain.batches(size), strict=True):
+        assert n_bytes.tolist() == n.tolist()
+        assert [representation.decode(row) for row in x] == [BYTES.decode(row) for row in x_bytes]
+
+
+@given(text=st.binary(min_size=1, max_size=300), window=st.integers(1, 20), seed=st.integers(0, 9))
+@pytest.mark.parametrize("representation", [BITS, NIBBLES], ids=["bits", "nibbles"])
+def test_training_on_digits_sees_the_windows_of_training_on_bytes(
+    representation: Representation, text: bytes, window: int, seed: int
+) -> None:
+    """The same text in the same order, for a seed; no window begins or ends inside a byte."""
+    if len(text) < window:
+        return
+    digits = representation.digits_per_byte
+    plain = TrainWindows(Stream.of([text], BYTES), window, seed)
+    ours = TrainWindows(Stream.of([text], representation), window * digits, seed)
+    assert ours.per_epoch == plain.per_epoch
+    count = 3 * plain.per_epoch + 1
+    assert [representation.decode(row) for row in ours.batch(1, count)] == [
+        BYTES.decode(r) for r in plain.batch(1, count)
+    ]
+    with pytest.raises(ValueError, match="ends inside a byte"):
+        TrainWindows(Stream.of([text], representation), window * digits - 1, seed)
+
+
 @pytest.mark.parametrize("max_bytes", [1, 500, 10_000, 60_000, 299_000])
 def test_an_excerpt_is_the_same_text_for_every_representation(max_bytes: int) -> None:
-    plain, bpe = Stream.of(TEXTS, BYTES), Stream.of(TEXTS, BPE)
+    plain, bpe, bits = (Stream.of(TEXTS, kind) for kind in (BYTES, BPE, BITS))
     chosen = excerpt(plain, max_bytes)
-    assert chosen == excerpt(bpe, max_bytes)
+    assert chosen == excerpt(bpe, max_bytes) == excerpt(bits, max_bytes)
     assert 0.85 * max_bytes < sum(map(len, chosen)) <= max_bytes
-    for stream, window in ((plain, 256), (bpe, 64)):
+    for stream, window in ((plain, 256), (bpe, 64), (bits, 1024)):
         windows = EvalWindows(stream, window, max_bytes)
         found = np.concatenate([symbols.ravel() for symbols, _ in windows.batches(64)])
         assert stream.representation.decode(found) == b"".join(chosen)

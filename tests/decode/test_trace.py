@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from isobyte.decode.trace import Trace, label, render
+from isobyte.decode.trace import Trace, label, labels, render
 from isobyte.representation.bytes_ import Bytes
+from isobyte.representation.digits import ByteDigits
 
 GIVEN = torch.tensor([ord("a"), 256, 256, 256])
 
@@ -46,6 +47,12 @@ def test_steps_of_a_walk_that_numbers_none_stay_apart() -> None:
 )
 def test_labels_show_every_byte(symbol: bytes, shown: str) -> None:
     assert label(symbol) == shown
+
+
+def test_digits_show_as_themselves() -> None:
+    assert labels(ByteDigits(2)) == ["0", "1"]
+    assert labels(ByteDigits(16))[9:12] == ["9", "A", "B"]
+    assert labels(Bytes())[97] == "a"
 
 
 def test_the_page_is_whole_escaped_and_readable_without_scripts(tmp_path: Path) -> None:

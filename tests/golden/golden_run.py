@@ -35,12 +35,16 @@ OBJECTIVES = {
     "digits-joint": {"kind": "digits", "loss": "joint", "chunk": 0.5, "consistent": False},
     "blt": {"kind": "ar"},
     "blt-d": {"kind": "blt_diffusion", "block": 3, "lambda_mask": 0.7, "t_min": 0.1},
+    "patch-masked": {"kind": "patch_masked"},
+    "patch-ar": {"kind": "patch_ar"},
 }
 LOCAL = {"layers": 1, "width": 16, "heads": 2, "attention_window": 8}
 BLT = {
     "kind": "blt", "encoder": LOCAL, "decoder": LOCAL, "latent": {"layers": 2, "width": 32, "heads": 4},
     "hash_vocab": 50, "hash_sizes": [2, 3], "patching": {"kind": "space", "max_length": 6},
 }  # fmt: skip
+
+WHOLE = BLT | {"hash_sizes": []}
 
 
 def golden_config(objective: str) -> RunConfig:
@@ -49,7 +53,7 @@ def golden_config(objective: str) -> RunConfig:
         {
             "representation": {"kind": "bytes"},
             "objective": OBJECTIVES[objective],
-            "backbone": BLT if objective in ("blt", "blt-d") else flat,
+            "backbone": {"blt": BLT, "blt-d": BLT, "patch-masked": WHOLE, "patch-ar": WHOLE}.get(objective, flat),
             "data": {},
             "train": {"window": 24, "batch": 8, "steps": 12, "optimizer": {"lr": 0.02}, "micro_batch": 4, "seed": 5},
         }

@@ -8,8 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import measure as score
+from small import random_net
 from torch import Tensor
 
+from isobyte.backbone.mask import CAUSAL
 from isobyte.config.objective import (
     AnyOrderConfig,
     ArConfig,
@@ -19,14 +21,14 @@ from isobyte.config.objective import (
     Objective,
     SpanConfig,
 )
-from isobyte.config.representation import BpeConfig, BytesConfig
+from isobyte.config.representation import BpeConfig, ByteDigitsConfig, BytesConfig
 from isobyte.data.stream import Stream
 from isobyte.data.window import EvalWindows
 from isobyte.errors import UserError
 from isobyte.likelihood import oracle
 from isobyte.likelihood.value import Likelihood
-from isobyte.objective.base import View
-from isobyte.representation import build
+from isobyte.objective.base import View, network_log_probs
+from isobyte.representation import Representation, build
 
 P = np.array([0.5, 0.25, 0.15, 0.1])
 OBJECTIVES: list[Objective] = [
@@ -101,6 +103,61 @@ def test_a_law_of_bytes_costs_the_same_through_every_representation(objective: O
         expected = float(-log_p[list(text)].sum()) / math.log(2) / len(text)
         assert value.bpb == pytest.approx(expected, abs=1e-12 + 4 * value.stderr)
         assert value.stderr < 0.01 * expected
+
+
+DIGITS = [build(ByteDigitsConfig(base=base)) for base in (2, 4, 16)]
+BASES = pytest.mark.parametrize("digits", DIGITS, ids=["bits", "bit pairs", "nibbles"])
+TEXT = "ein Fuß, zwei Füße; le pied, les pieds. ".encode() + bytes(range(0, 256, 5))
+
+
+@BASES
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: o.kind)
+def test_who_knows_nothing_pays_eight_bits_a_byte(objective: Objective, digits: Representation) -> None:
+    """Through windows of three bytes, and a partial one."""
+    assert len(TEXT) % 3
+    windows = EvalWindows(Stream.of([TEXT], digits), 3 * digits.digits_per_byte)
+    value = score(
+        oracle.uniform(digits.vocab_size), objective, windows.batches(4), digits.vocab_size, passes=32, seed=0
+    )
+    assert (value.bytes, value.symbols) == (len(TEXT), len(TEXT) * digits.digits_per_byte)
+    assert value.bpb == pytest.approx(8, abs=1e-9 + 4 * value.stderr)
+    assert value.stderr < 0.1
+
+
+@BASES
+@pytest.mark.parametrize(
+    "objective", [ArConfig(), MaskedConfig(), BlockConfig(block=2), AnyOrderConfig(), EsoConfig()], ids=lambda o: o.kind
+)
+def test_who_knows_a_law_of_bytes_pays_the_same_for_their_digits(objective: Objective, digits: Representation) -> None:
+    """One digit after another, in any order: by the chain rule each byte costs its own surprise."""
+    log_p = torch.log_softmax(torch.linspace(0, 5, 256, dtype=torch.float64), 0)
+    base, length = digits.vocab_size, digits.digits_per_byte
+    log_probs = oracle.enumerated(log_p.exp().view([base] * length))
+    value = score(
+        log_probs, objective, EvalWindows(Stream.of([TEXT], digits), length).batches(64), base, passes=64, seed=0
+    )
+    expected = float(-log_p[list(TEXT)].sum()) / math.log(2) / len(TEXT)
+    assert value.bytes == value.windows == len(TEXT)
+    assert value.bpb == pytest.approx(expected, abs=1e-9 + 4 * value.stderr)
+    assert value.stderr < 0.02 * expected
+
+
+@torch.no_grad()
+@BASES
+def test_autoregression_over_digits_is_a_distribution_over_bytes(digits: Representation) -> None:
+    """The product over a byte's digits, each asked for alone; over all 256 bytes these products sum to one."""
+    base, length = digits.vocab_size, digits.digits_per_byte
+    log_probs = network_log_probs(random_net(base))
+    x_WT = torch.from_numpy(digits.encode(bytes(range(256))).reshape(256, length).astype(np.int64))
+    nats = np.zeros(256)
+    for place in range(length):
+        known = torch.cat((torch.full((256, 1), base), x_WT[:, :place]), 1)
+        nats -= log_probs(View(known, CAUSAL))[:, -1].gather(1, x_WT[:, place, None])[:, 0].numpy()
+    assert np.exp(-nats).sum() == pytest.approx(1, abs=1e-12)
+    assert nats.std() > 0.1
+    windows = EvalWindows(Stream.of([TEXT], digits), length).batches(16)
+    value = score(log_probs, ArConfig(), windows, base, passes=2, seed=0)
+    assert value.bpb == pytest.approx(nats[list(TEXT)].mean() / math.log(2), abs=1e-12)
 
 
 def test_no_text_is_the_users_to_mend() -> None:

@@ -1,9 +1,11 @@
 """Law 1: decode(encode(b)) == b for every byte string, and the symbols' bytes sum to its length."""
 
 import functools
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from isobyte.config.representation import BpeConfig, BytesConfig
+from isobyte.config.representation import BpeConfig, ByteDigitsConfig, BytesConfig
 from isobyte.errors import UserError
 from isobyte.representation import Representation, build, load, save
 from isobyte.representation.bpe import CHUNK_BYTES
@@ -27,6 +29,12 @@ def representation(kind: str) -> Representation:
     match kind:
         case "bytes":
             return build(BytesConfig())
+        case "bits":
+            return build(ByteDigitsConfig(base=2))
+        case "bit pairs":
+            return build(ByteDigitsConfig(base=4))
+        case "nibbles":
+            return build(ByteDigitsConfig(base=16))
         case "trained":
             return build(BpeConfig(vocab_size=290), TEXT)
         case "byte-level file":
@@ -35,7 +43,10 @@ def representation(kind: str) -> Representation:
             return from_bytes(files.sentencepiece(prefix=False).to_str().encode(), kind)
 
 
-KINDS = ["bytes", "trained", "byte-level file", "sentencepiece file"]
+WHOLE = ["bytes", "trained", "byte-level file", "sentencepiece file"]
+"""Those whose symbols are whole bytes."""
+DIGITS = ["bits", "bit pairs", "nibbles"]
+KINDS = [*WHOLE, *DIGITS]
 pieces_of_text = st.sampled_from(
     [
         b"the cat",
@@ -64,8 +75,69 @@ def test_lossless(kind: str, data: bytes) -> None:
     symbols = it.encode(data)
     assert symbols.dtype == it.dtype
     assert it.decode(symbols) == data
-    assert it.byte_lengths()[symbols].sum() == len(data)
+    assert it.count_bytes(symbols) == len(data)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.binary(min_size=1, max_size=60), parts=st.integers(1, 4))
+def test_the_bytes_of_parts_sum_to_those_of_the_whole(kind: str, data: bytes, parts: int) -> None:
+    """However rows of symbols are cut, as long as they are cut between two bytes."""
+    it = representation(kind)
+    symbols = it.encode(data)
+    places = len(symbols) // it.digits_per_byte // parts * it.digits_per_byte
+    rows, rest = symbols[: places * parts].reshape(parts, places), symbols[places * parts :]
+    counted = it.count_bytes(rows)
+    assert counted.shape == (parts,)
+    assert [len(it.decode(row)) for row in rows] == counted.tolist()
+    assert counted.sum() + it.count_bytes(rest) == len(data)
+    assert b"".join([*map(it.decode, rows), it.decode(rest)]) == data
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+@given(data=byte_strings)
+def test_each_symbol_has_a_length(kind: str, data: bytes) -> None:
+    it = representation(kind)
+    assert it.digits_per_byte == 1
+    assert it.byte_lengths()[it.encode(data)].sum() == len(data)
     assert it.byte_lengths().shape == (it.vocab_size,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "digits"), [("bits", [1, 0, 1, 1, 0, 0, 1, 0]), ("bit pairs", [2, 3, 0, 2]), ("nibbles", [11, 2])]
+)
+def test_the_most_significant_digit_comes_first(kind: str, digits: list[int]) -> None:
+    it = representation(kind)
+    assert it.encode(b"\xb2").tolist() == digits
+    assert it.encode(b"\xb2\x00\xff").tolist() == digits + [0] * len(digits) + [it.vocab_size - 1] * len(digits)
+    assert it.digits_per_byte == len(digits)
+    assert it.vocab_size ** len(digits) == 256
+
+
+@pytest.mark.parametrize("kind", DIGITS)
+def test_part_of_a_byte_is_refused(kind: str) -> None:
+    it = representation(kind)
+    symbols = it.encode(b"ab")
+    for size in range(2 * it.digits_per_byte):
+        if size % it.digits_per_byte:
+            for ask in (it.decode, it.count_bytes):
+                with pytest.raises(ValueError, match="end inside a byte"):
+                    ask(symbols[:size])
+    with pytest.raises(UserError, match="parts of a byte"):
+        it.byte_lengths()
+
+
+@given(base=st.sampled_from([2, 4, 16]))
+def test_digits_are_known_before_any_text(base: Any) -> None:
+    config = ByteDigitsConfig(base=base)
+    it = build(config)
+    assert (config.vocab_size, config.digits_per_byte) == (it.vocab_size, it.digits_per_byte)
+    assert config.bytes_per_symbol * len(it.encode(b"abc")) == 3
+
+
+def test_bases_in_which_codes_would_stand_for_nothing() -> None:
+    for base in (1, 3, 8, 10, 256):
+        with pytest.raises(ValidationError):
+            ByteDigitsConfig(base=base)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -102,7 +174,7 @@ def test_symbols_outside_the_alphabet_are_refused(kind: str) -> None:
     assert it.decode([]) == b""
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", WHOLE)
 def test_every_symbol_has_bytes(kind: str) -> None:
     it = representation(kind)
     assert (it.byte_lengths() >= 1).all()
@@ -116,6 +188,14 @@ def test_save_and_load(kind: str, tmp_path: Path) -> None:
     again = load(tmp_path)
     assert again.record() == it.record()
     np.testing.assert_array_equal(again.encode(b"the naive cat\xff"), it.encode(b"the naive cat\xff"))
+
+
+def test_a_record_in_a_base_that_is_none_is_refused(tmp_path: Path) -> None:
+    save(representation("bits"), tmp_path)
+    path = tmp_path / "representation.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"vocab_size": 3}))
+    with pytest.raises(UserError, match="unknown kind of representation"):
+        load(tmp_path)
 
 
 def test_a_changed_tokenizer_is_refused(tmp_path: Path) -> None:

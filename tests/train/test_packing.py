@@ -205,7 +205,7 @@ def test_a_run_need_not_know_beforehand_how_long_patches_are(
 def test_each_row_is_counted_at_its_own_length() -> None:
     config, rows = packed(), random_rows(3, 8)
     outcome = StepResult(torch.zeros(()), torch.zeros(()), 0.0, rows.x_NT.shape[1])
-    meter = Meter(config, np.ones(256, np.int64))
+    meter = Meter(config, Bytes())
     whole = meter.used(rows, outcome)
     alone = [meter.used(rows.part(row, row + 1), outcome) for row in range(8)]
     assert whole.flops == pytest.approx(sum(each.flops for each in alone), rel=1e-12)

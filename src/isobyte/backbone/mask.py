@@ -115,6 +115,43 @@ class Patched:
 
 
 @dataclass(frozen=True, eq=False)
+class PatchesHidden:
+    """Bytes in patches that know each other by their latents alone, and beside each patch a cell for its first byte.
+
+    Every cell sees what comes before it in its own patch. A latent sees those of all patches that are not hidden, or,
+    where none can be, those before it; it is read by the cells of its own patch, or then of the next.
+    """
+
+    starts: Tensor
+    """[B, T] bool: where patches open; the first byte always does."""
+    hidden_BM: Tensor | None
+    """[B, M] bool, M the most patches of a row; None for patches from left to right."""
+    kind: Literal["patches"] = "patches"
+
+    @property
+    def patch_BT(self) -> Tensor:
+        """The number of each byte's patch in its row."""
+        return self.starts.long().cumsum(1) - 1
+
+    @property
+    def place_BT(self) -> Tensor:
+        """The place of each byte in its patch."""
+        place = torch.arange(self.starts.shape[1], device=self.starts.device).expand_as(self.starts)
+        return place - torch.where(self.starts, place, 0).cummax(1).values
+
+    @property
+    def count_B(self) -> Tensor:
+        """Patches of each row."""
+        return self.starts.sum(1)
+
+    def dense(self, length: int, device: torch.device | str = "cpu", prefix: int = 0) -> Tensor:
+        """[B, 1, S, prefix + S] bool, for the T bytes and the M first cells after them."""
+        patch_BT = self.patch_BT.to(device)
+        alone = torch.arange(patch_BT.shape[1], length, device=device).expand(len(patch_BT), -1)
+        return _with_prefix(document_mask(torch.cat((patch_BT, alone), 1), CAUSAL), prefix)
+
+
+@dataclass(frozen=True, eq=False)
 class Blocked:
     """A text of `length` cells, each of which sees the last `window` up to itself, and blocks, whose cells see each
     other and, of the text, what lies before their block and less than `window` before themselves."""
@@ -152,7 +189,7 @@ def document_mask(documents_BT: Tensor, spec: MaskSpec) -> Tensor:
     return same & spec.dense(documents_BT.shape[1], documents_BT.device)
 
 
-Mask = MaskSpec | Ranked | Dense | Patched | Blocked
+Mask = MaskSpec | Ranked | Dense | Patched | PatchesHidden | Blocked
 CAUSAL = MaskSpec("causal")
 BIDIRECTIONAL = MaskSpec("bidirectional")
 

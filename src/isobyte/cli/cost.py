@@ -34,7 +34,7 @@ def cost(
         rows = _study_rows(load_recipe(recipe, StudyConfig, overrides))
     else:
         run = load_recipe(recipe, RunConfig, overrides)
-        rows = [_row(recipe, run_cost(run), 1.0 if run.representation.kind == "bytes" else None)]
+        rows = [_row(recipe, run_cost(run), run.representation.bytes_per_symbol)]
     out = tables(json)
     out.print(_table(rows))
     if any(row["bytes_per_patch"] for row in rows):
@@ -48,7 +48,7 @@ def _study_rows(study: StudyConfig) -> list[dict[str, Any]]:
     """Every size of the ladder for every design, by the largest budget's rules."""
     rows = []
     for design in study.designs:
-        per_symbol = 1.0 if design.representation.kind == "bytes" else design.bytes_per_symbol
+        per_symbol = design.representation.bytes_per_symbol or design.bytes_per_symbol
         for size in study.grid.sizes:
             cost = plan_run(study, design, study.budgets[-1], size, study.seeds[0]).cost
             rows.append(_row(f"{design.name} {size}", cost, per_symbol))
@@ -56,7 +56,7 @@ def _study_rows(study: StudyConfig) -> list[dict[str, Any]]:
 
 
 def _row(name: str, cost: Cost, bytes_per_symbol: float | None) -> dict[str, Any]:
-    """FLOPs are of training. Those per byte are exact for bytes, expected where the recipe says what a symbol holds."""
+    """FLOPs are of training. Those per byte are exact for bytes and digits, for others as the recipe expects."""
     return {
         "name": name,
         "N": cost.parameters.N,

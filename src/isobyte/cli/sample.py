@@ -105,7 +105,8 @@ def sample(
     settings = Settings(
         method, seed, temperature, top_p, steps, grid, per_step, block, gamma, threshold, factor, eta, by_digit
     )
-    if RunFolder(run).config().backbone.kind == "blt":
+    config = RunFolder(run).config()
+    if config.backbone.kind == "blt" and config.objective.kind not in ("patch_ar", "patch_masked"):
         sample_blt.refuse_flat(settings, template)
         method = None if method == sample_blt.LEFT_TO_RIGHT else method
         asked = Asked(method, draft, refresh, fill, alpha, gamma, align)

@@ -46,11 +46,16 @@ class Stream(Live):
     def __init__(self, loaded: "LoadedRun", given_T: "Tensor") -> None:
         super().__init__()
         self.representation = loaded.representation
+        self.waiting: list[int] = []
+        """Digits of a byte that is not whole yet."""
         self.write(self.representation.decode(given_T[given_T < loaded.model.vocab].numpy()))
 
     def reveal(self, step: int, rows: "Tensor", places: "Tensor", symbols: "Tensor", sure: "Tensor") -> None:
         del step, rows, places, sure
-        self.write(self.representation.decode(symbols.cpu().numpy()))
+        self.waiting += symbols.tolist()
+        if len(self.waiting) % self.representation.digits_per_byte == 0:
+            self.write(self.representation.decode(self.waiting))
+            self.waiting.clear()
 
     def hide(self, step: int, hidden_WT: "Tensor") -> None:
         """Nothing is hidden again from left to right."""
@@ -60,8 +65,10 @@ def show(done: "Sampled", as_json: bool, *, streamed: bool) -> None:
     """The texts on standard output, and how they came about on standard error."""
     _print_texts(done.texts(), as_json, streamed=streamed)
     each = "window" if len(done.x_WT) == 1 else "windows"
+    shortest, longest = min(done.symbols()), max(done.symbols())
+    symbols = f"{longest}" if shortest == longest else f"{shortest} to {longest}"
     console.print(
-        f"{len(done.x_WT):,} {each} of {done.x_WT.shape[1]} symbols by {done.method}, "
+        f"{len(done.x_WT):,} {each} of {symbols} symbols by {done.method}, "
         f"NFE {done.nfe_W.double().mean():.4g} a window, {done.seconds:.3g} s"
     )
 
@@ -78,8 +85,8 @@ def _print_texts(texts: list[bytes], as_json: bool, *, streamed: bool) -> None:
 
 def record(run: Path, done: "Sampled", settings: "Settings") -> dict[str, Any]:
     samples = [
-        _sample(text) | {"symbols": done.x_WT.shape[1], "nfe": int(nfe)}
-        for text, nfe in zip(done.texts(), done.nfe_W, strict=True)
+        _sample(text) | {"symbols": symbols, "nfe": int(nfe)}
+        for text, symbols, nfe in zip(done.texts(), done.symbols(), done.nfe_W, strict=True)
     ]
     return {
         "run": str(run),

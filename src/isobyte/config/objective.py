@@ -10,7 +10,8 @@ from isobyte.config.spans import FixedSpans, Spans
 
 __all__ = [
     "AnyOrderConfig", "ArConfig", "BlockConfig", "BltDiffusionConfig", "CausalConfig", "CosineSchedule",
-    "DigitsConfig", "EsoConfig", "LinearSchedule", "MaskedConfig", "Objective", "PolynomialSchedule", "Schedule",
+    "DigitsConfig", "EsoConfig", "LinearSchedule", "MaskedConfig", "Objective", "PatchArConfig", "PatchMaskedConfig",
+    "PatchwiseConfig", "PolynomialSchedule", "Schedule",
     "SpanConfig", "digit_shape",
 ]  # fmt: skip
 
@@ -53,6 +54,30 @@ class BltDiffusionConfig(CausalConfig):
     counts on average as much as a byte of the text."""
     t_min: float = Field(default=1e-3, gt=0, lt=1)
     """Training draws the mask probability from this to 1, one per window; its loss has weight 1 / t."""
+
+
+class PatchwiseConfig(_Objective):
+    """Whole patches are hidden and revealed: a patch is its bytes, one after the other, and an end.
+
+    For backbone `blt`, whose latent transformer sees the patches that are there. A small causal decoder is told the
+    latent, and says the bytes and where they end: lengths are paid for.
+    """
+
+
+class PatchMaskedConfig(PatchwiseConfig):
+    """Masked diffusion of patches: a latent transformer that looks both ways, a coin for each patch.
+
+    What is hidden has no length: only the number of a window's patches is known, and paid for.
+    """
+
+    kind: Literal["patch_masked"] = "patch_masked"
+    schedule: Schedule = LinearSchedule()
+
+
+class PatchArConfig(PatchwiseConfig):
+    """The same network from left to right, every patch from those before it: what `patch_masked` is held against."""
+
+    kind: Literal["patch_ar"] = "patch_ar"
 
 
 class MaskedConfig(Config):
@@ -170,6 +195,15 @@ def _checked(config, clip: Range):
 
 
 Objective = Annotated[
-    ArConfig | MaskedConfig | SpanConfig | BlockConfig | AnyOrderConfig | EsoConfig | DigitsConfig | BltDiffusionConfig,
+    ArConfig
+    | MaskedConfig
+    | SpanConfig
+    | BlockConfig
+    | AnyOrderConfig
+    | EsoConfig
+    | DigitsConfig
+    | BltDiffusionConfig
+    | PatchMaskedConfig
+    | PatchArConfig,
     Field(discriminator="kind"),
 ]

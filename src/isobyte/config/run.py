@@ -7,26 +7,55 @@ from pydantic import model_validator
 from isobyte.config.backbone import Backbone, BltConfig, FlatConfig
 from isobyte.config.base import Config
 from isobyte.config.data import DataConfig
-from isobyte.config.objective import BltDiffusionConfig, CausalConfig, DigitsConfig, Objective, SpanConfig
+from isobyte.config.objective import (
+    BltDiffusionConfig,
+    CausalConfig,
+    DigitsConfig,
+    Objective,
+    PatchwiseConfig,
+    SpanConfig,
+)
 from isobyte.config.patching import EntropyPatching, Patching
 from isobyte.config.permutation import Permutation
 from isobyte.config.representation import Representation
 from isobyte.config.train import EvaluateConfig, TrainConfig, check_packing
 
 
-def check_design(representation: Representation, objective: Objective, *, tied: bool, patched: bool = False) -> None:
-    """Raises ValueError for an objective with a representation, a head or a backbone that it cannot take."""
-    if patched and (representation.kind != "bytes" or not isinstance(objective, CausalConfig)):
+def check_design(
+    representation: Representation, objective: Objective, *, window: int, tied: bool, patched: bool = False
+) -> None:
+    """Raises ValueError for an objective with a representation, a head or a backbone that it cannot take, and for
+    windows that end inside a byte."""
+    if window % representation.digits_per_byte:
         raise ValueError(
-            f"backbone blt groups bytes and predicts the next one; take representation bytes and objective ar or "
-            f"blt_diffusion, not {representation.kind} and {objective.kind}"
+            f"a byte is {representation.digits_per_byte} {representation.name}, and a window of {window} ends inside "
+            f"one; take a multiple of {representation.digits_per_byte}"
         )
-    if isinstance(objective, BltDiffusionConfig) and not patched:
-        raise ValueError("objective blt_diffusion hides blocks where patches open; take backbone blt")
+    if patched and (representation.kind != "bytes" or not isinstance(objective, CausalConfig | PatchwiseConfig)):
+        raise ValueError(
+            f"backbone blt groups bytes into patches; take representation bytes and objective ar, blt_diffusion, "
+            f"patch_ar or patch_masked, not {representation.kind} and {objective.kind}"
+        )
+    if isinstance(objective, BltDiffusionConfig | PatchwiseConfig) and not patched:
+        raise ValueError(f"objective {objective.kind} is about patches; take backbone blt")
     if isinstance(objective, SpanConfig) and objective.spans.content_dependent and representation.kind != "bytes":
         raise ValueError(f"spans of kind {objective.spans.kind!r} are spans of bytes; take representation bytes")
     if isinstance(objective, DigitsConfig) and tied:
         raise ValueError("a tied head reuses the table of symbols, and digits have none; take tied = false")
+
+
+def check_patchwise(
+    objective: Objective, hash_sizes: tuple[int, ...], packing: str, latent_window: int | None = None
+) -> None:
+    """Raises ValueError for a backbone blt or a packing that objectives of whole patches cannot take."""
+    if not isinstance(objective, PatchwiseConfig):
+        return
+    if hash_sizes:
+        raise ValueError(f"n-grams reach into hidden patches; with objective {objective.kind} take hash_sizes = []")
+    if packing != "bytes":
+        raise ValueError(f"objective {objective.kind} takes packing 'bytes'")
+    if latent_window is not None:
+        raise ValueError(f"objective {objective.kind} lets latents see all patches; leave latent.attention_window out")
 
 
 CARRYING = ("ar", "masked", "span", "block")
@@ -67,9 +96,15 @@ class RunConfig(Config):
     @model_validator(mode="after")
     def _fit(self) -> Self:
         patched = isinstance(self.backbone, BltConfig)
-        check_design(self.representation, self.objective, tied=self.backbone.tied, patched=patched)
+        check_design(
+            self.representation, self.objective, window=self.train.window, tied=self.backbone.tied, patched=patched
+        )
         check_packing(self.train, patched=patched)
-        patching = self.backbone.patching if isinstance(self.backbone, BltConfig) else None
+        patching = None
+        if isinstance(self.backbone, BltConfig):
+            patching = self.backbone.patching
+            window = self.backbone.latent.attention_window
+            check_patchwise(self.objective, self.backbone.hash_sizes, self.train.packing, window)
         check_permutation(self.permutation, self.representation, self.objective, patching)
         if self.permutation is not None and self.train.packing == "patches":
             raise ValueError("rows of patches differ in length; a permutation takes packing 'bytes'")

@@ -7,7 +7,7 @@ are depends on the text: a plan takes the expected number, a run the one it has 
 import math
 
 from isobyte.config.backbone import BltConfig, FlatConfig
-from isobyte.config.objective import ArConfig, BltDiffusionConfig, Objective
+from isobyte.config.objective import ArConfig, BltDiffusionConfig, Objective, PatchMaskedConfig, PatchwiseConfig
 from isobyte.config.patching import EntropyPatching, FlatScorer, Patching, StaticPatching
 from isobyte.cost.flops import Flops, Patches, block_products, causal_pairs, flat_flops, pair_products
 from isobyte.cost.parameters import Parameters, flat_parameters, stack_parameters
@@ -17,8 +17,9 @@ IDS = 260
 """256 bytes and four ids that stand for none: rows of its tables, its head and its scorer's."""
 
 
-def expected_patches(patching: Patching, window: int) -> Patches:
-    """Those of a window of BOS and `window` - 1 bytes: exact for rules that do not look at the text.
+def expected_patches(patching: Patching, window: int, *, closed: bool = False) -> Patches:
+    """Those of a window of BOS and `window` - 1 bytes: exact for rules that do not look at the text. Where windows are
+    `closed` their last patch ends with them, whatever the rule says.
 
     Raises UserError where nothing says how long patches will be.
     """
@@ -26,8 +27,10 @@ def expected_patches(patching: Patching, window: int) -> Patches:
     if isinstance(patching, StaticPatching):
         longest = patching.max_length or patching.size
         full, rest = divmod(after_bos, patching.size)
-        return Patches.of(1 + full * math.ceil(patching.size / longest) + rest // longest)
-    return Patches.of(1 + min(after_bos, after_bos / expected_length(patching)))
+        last = math.ceil(rest / longest) if closed else rest // longest
+        return Patches.of(1 + full * math.ceil(patching.size / longest) + last)
+    count = min(after_bos, after_bos / expected_length(patching))
+    return Patches.of(1 + (max(1, count) if closed else count))
 
 
 def expected_row(patching: Patching, patches: int, most: int) -> tuple[int, Patches]:
@@ -52,6 +55,49 @@ def expected_length(patching: Patching) -> float:
 def block_size(objective: Objective) -> int:
     """Cells that an objective has the decoder fill beside its text, for each patch."""
     return objective.block if isinstance(objective, BltDiffusionConfig) else 0
+
+
+def window_patches(objective: Objective, patching: Patching, window: int) -> Patches:
+    """Those expected of a window that an objective is asked. Raises UserError where nothing says how long they are."""
+    closed = isinstance(objective, PatchwiseConfig)
+    return expected_patches(patching, shown_bytes(objective, window), closed=closed)
+
+
+def shown_bytes(objective: Objective, window: int) -> int:
+    """Of a window, BOS included: one that predicts the next byte shows all but the last, one of whole patches all."""
+    return window + isinstance(objective, PatchwiseConfig)
+
+
+def patchwise_flops(
+    shape: BltConfig, objective: PatchwiseConfig, *, vocab: int, window: int, patches: Patches | None = None
+) -> Flops:
+    """Forward FLOPs of one window whose patches are said whole: a cell after each byte and one for each first byte.
+
+    Encoder and decoder see within patches, taken to be of equal length. The head has the end beside the bytes.
+    """
+    T, patches = window, patches or expected_patches(shape.patching, window + 1, closed=True)
+    M = patches.count - 1
+    encoder, latent, decoder = shape.encoder, shape.latent, shape.decoder
+    both_ways = isinstance(objective, PatchMaskedConfig)
+    squared = 2 * patches.pairs - patches.count
+    encoded, decoded = (M * causal_pairs(T / M, part.attention_window) for part in (encoder, decoder))
+    patcher = _patcher_flops(shape.patching, T + 1)
+    return Flops(
+        blocks=0.0,
+        encoder=(T + 1) * block_products(encoder),
+        latent=(M + 1) * block_products(latent),
+        decoder=(T + M) * block_products(decoder),
+        cross=_cross_flops(shape, T + 1, M + 1, T + M),
+        attention=pair_products(encoder) * (encoded + 1)
+        + pair_products(decoder) * (decoded + M)
+        + pair_products(latent) * (squared if both_ways else patches.pairs),
+        attention_executed=pair_products(encoder) * (T + 1) ** 2
+        + pair_products(decoder) * (T + M) ** 2
+        + pair_products(latent) * squared,
+        head=(T + M) * 2 * (vocab + 1) * decoder.width,
+        patcher=patcher.forward,
+        patcher_executed=patcher.forward + patcher.attention_executed - patcher.attention,
+    )
 
 
 def blt_flops(shape: BltConfig, *, vocab: int, window: int, patches: Patches | None = None, block: int = 0) -> Flops:
@@ -84,8 +130,9 @@ def blt_flops(shape: BltConfig, *, vocab: int, window: int, patches: Patches | N
     )
 
 
-def _cross_flops(shape: BltConfig, T: float, M: float) -> float:
-    """Pooling, projections in and out of the latent width, and cross-attention on both sides.
+def _cross_flops(shape: BltConfig, T: float, M: float, cells: float | None = None) -> float:
+    """Pooling, projections in and out of the latent width, and cross-attention on both sides, of T bytes and, where
+    they are more, of as many cells of the decoder.
 
     Every byte meets the k vectors of one patch: k scores and k values, whatever the lengths of patches.
     """
@@ -94,7 +141,8 @@ def _cross_flops(shape: BltConfig, T: float, M: float) -> float:
     pools, reads = cross_layers(shape)
     queries_and_out, keys_and_values, pair = 2 * 2, 2 * 2, 4
     pooling = pools * (M * k * queries_and_out * E * E + T * keys_and_values * E * E + T * k * pair * E)
-    reading = reads * (T * queries_and_out * D * D + M * k * keys_and_values * D * D + T * k * pair * D)
+    read = T if cells is None else cells
+    reading = reads * (read * queries_and_out * D * D + M * k * keys_and_values * D * D + read * k * pair * D)
     return projections + pooling + reading
 
 
@@ -141,8 +189,9 @@ def _patcher_flops(patching: Patching, window: int) -> Flops:
     return flat_flops(scorer, ArConfig(), vocab=IDS, window=window)
 
 
-def blt_parameters(shape: BltConfig, *, cells: bool = False) -> Parameters:
-    """Parameters, those of the frozen patcher apart. The head has a row for each of the 260 ids.
+def blt_parameters(shape: BltConfig, *, cells: bool = False, beside: int = 0) -> Parameters:
+    """Parameters, those of the frozen patcher apart, and `beside` what stands for hidden patches and first bytes. The
+    head has a row for each of the 260 ids.
 
     With `cells` the decoder has embeddings of its own, for the cells of blocks, and one for what is hidden.
     """
@@ -160,7 +209,7 @@ def blt_parameters(shape: BltConfig, *, cells: bool = False) -> Parameters:
         decoder=stack_parameters(shape.decoder) + D,
         cross=pools * (4 * E * E + 2 * E) + reads * (4 * D * D + 2 * D),
         projections=sum(_projections(shape)),
-        embedding=IDS * (E + (D if cells or shape.decoder_input == "embedding" else 0)) + D * cells,
+        embedding=IDS * (E + (D if cells or shape.decoder_input == "embedding" else 0)) + D * cells + beside,
         hash_tables=tables * shape.hash_vocab * E,
         head=IDS * D,
         patcher=0 if scorer is None else flat_parameters(scorer, ArConfig(), vocab=IDS).N_total,

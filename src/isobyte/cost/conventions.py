@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from isobyte.config.backbone import Backbone, FlatConfig
-from isobyte.config.objective import Objective
-from isobyte.cost.blt import block_size, cross_layers, expected_patches
+from isobyte.config.objective import Objective, PatchwiseConfig
+from isobyte.cost.blt import block_size, cross_layers, window_patches
 from isobyte.cost.flops import TRAINING, Patches, cells
 from isobyte.cost.network import network_flops
 from isobyte.cost.parameters import flat_parameters
@@ -42,8 +42,10 @@ class _Part:
 def _parts(backbone: Backbone, objective: Objective, vocab: int, window: int, patches: Patches | None) -> list[_Part]:
     if isinstance(backbone, FlatConfig):
         return [_Part(backbone, 1.0, min(window, backbone.attention_window or window), vocab)]
-    count = (patches or expected_patches(backbone.patching, window)).count
+    count = (patches or window_patches(objective, backbone.patching, window)).count
     shown = window + count * block_size(objective)
+    if isinstance(objective, PatchwiseConfig):
+        shown, vocab = window + count - 1, vocab + 1
     parts = (
         (backbone.encoder, window, window, 0),
         (backbone.latent, count, count, 0),

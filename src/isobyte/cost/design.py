@@ -3,12 +3,20 @@
 from dataclasses import dataclass
 
 from isobyte.config.backbone import BltConfig
+from isobyte.config.objective import PatchwiseConfig
 from isobyte.config.run import RunConfig
 from isobyte.cost.blt import block_size
 from isobyte.cost.conventions import CONVENTIONS
 from isobyte.cost.flops import Flops
 from isobyte.cost.memory import Memory, network_memory
-from isobyte.cost.network import Patches, expected_patches, expected_row, network_flops, network_parameters
+from isobyte.cost.network import (
+    Patches,
+    expected_row,
+    network_flops,
+    network_parameters,
+    shown_bytes,
+    window_patches,
+)
 from isobyte.cost.parameters import Parameters
 
 
@@ -55,7 +63,7 @@ def run_cost(
         window=window,
         batch=train.batch,
         patches=patches,
-        bytes_per_patch=None if patches is None else bytes_per_patch(train.packing, window, patches.count),
+        bytes_per_patch=None if patches is None else bytes_per_patch(config, window, patches.count),
         memory=network_memory(
             backbone,
             parameters,
@@ -63,7 +71,7 @@ def run_cost(
             window=train.window,
             micro_batch=rows,
             patches=patches,
-            block=block_size(objective),
+            block=block_size(objective) or isinstance(objective, PatchwiseConfig),  # one for each first byte
         ),
         conventions={name: rule(backbone, objective, vocab, window, patches) for name, rule in CONVENTIONS.items()},
     )
@@ -77,12 +85,13 @@ def _expected(config: RunConfig, patches: Patches | None) -> tuple[int, Patches 
     if train.patches is not None:
         length, expected = expected_row(backbone.patching, train.patches, train.window)
         return length, patches or expected
-    return train.window, patches or expected_patches(backbone.patching, train.window)
+    return train.window, patches or window_patches(config.objective, backbone.patching, train.window)
 
 
-def bytes_per_patch(packing: str, symbols: float, patches: float, windows: int = 1) -> float:
+def bytes_per_patch(config: RunConfig, symbols: float, patches: float, windows: int = 1) -> float:
     """Of windows with `symbols` bytes to predict and `patches` latents in all. A row of patches predicts as many whole
-    ones; a window of bytes shows one byte less than it predicts, and BOS, a patch of its own, is no byte."""
-    if packing == "patches":
+    ones; of a window of bytes the patches hold those shown, and BOS, a patch of its own, is no byte."""
+    if config.train.packing == "patches":
         return symbols / patches
-    return (symbols - windows) / max(1, patches - windows)
+    unseen = windows * (1 - shown_bytes(config.objective, 0))
+    return (symbols - unseen) / max(1, patches - windows)

@@ -44,7 +44,7 @@ class Stream:
 
     @functools.cached_property
     def byte_lengths(self) -> NDArray[np.int64]:
-        """Bytes of each symbol of the alphabet [vocab_size]."""
+        """Bytes of each symbol of the alphabet [vocab_size]. Raises UserError for digits."""
         return self.representation.byte_lengths()
 
     def read(self, start: int, stop: int) -> NDArray[np.unsignedinteger]:

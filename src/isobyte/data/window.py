@@ -22,7 +22,8 @@ class TrainWindows:
     """Endless windows [window] of `stream`, shuffled, each once an epoch; a function of (seed, place) alone.
 
     Each epoch has `per_epoch` windows on a grid with an offset of its own, so that over time every symbol is
-    seen in every position; fewer than two windows of symbols at the edges go unseen in an epoch.
+    seen in every position (of digits, every byte; windows begin and end between two bytes, as in evaluation);
+    fewer than two windows of symbols at the edges go unseen in an epoch.
     Raises UserError where the stream is shorter than a window.
     """
 
@@ -34,8 +35,11 @@ class TrainWindows:
                 how="give more text or a shorter window",
             )
         self.stream, self.window, self.seed = stream, window, seed
-        self.per_epoch = max(1, (len(stream) - window + 1) // window)
-        self._offsets = min(window, len(stream) - self.per_epoch * window + 1)
+        self._step = stream.representation.digits_per_byte
+        """Places are counted in steps of so many symbols."""
+        length, width = len(stream) // self._step, _whole_bytes(stream, window) // self._step
+        self.per_epoch = max(1, (length - width + 1) // width)
+        self._offsets = min(width, length - self.per_epoch * width + 1)
         self._epoch = functools.lru_cache(maxsize=4)(self._draw_epoch)
         self._block = functools.lru_cache(maxsize=8)(self._shuffle_block)
         whole = stream.parts[0] if len(stream.parts) == 1 else None
@@ -63,7 +67,7 @@ class TrainWindows:
         """The starts of a block of consecutive places: many at once cost little more than one."""
         keys, offset = self._epoch(epoch)
         places = np.arange(block * _BLOCK, min((block + 1) * _BLOCK, self.per_epoch), dtype=np.uint64)
-        return permute(places, self.per_epoch, keys).astype(np.int64) * self.window + offset
+        return permute(places, self.per_epoch, keys).astype(np.int64) * self.window + offset * self._step
 
     def _draw_epoch(self, epoch: int) -> tuple[NDArray[np.uint64], int]:
         random = generator(self.seed, "windows", epoch)
@@ -83,7 +87,7 @@ class EvalWindows:
     ) -> None:
         if max_bytes is not None and max_bytes < stream.n_bytes:
             stream = Stream.of(excerpt(stream, max_bytes, segment_bytes), stream.representation)
-        self.stream, self.window, self.n_bytes = stream, window, stream.n_bytes
+        self.stream, self.window, self.n_bytes = stream, _whole_bytes(stream, window), stream.n_bytes
 
     def __len__(self) -> int:
         return -(-len(self.stream) // self.window)
@@ -91,12 +95,15 @@ class EvalWindows:
     @functools.cached_property
     def bytes_W(self) -> NDArray[np.int64]:
         """Raw bytes of each window; they sum to `n_bytes`."""
+        whole = len(self.stream) // self.window * self.window
         step = max(1, _COUNT_AT_ONCE // self.window) * self.window
-        found = []
-        for start in range(0, len(self.stream), step):
-            lengths = self.stream.byte_lengths[self.stream.read(start, start + step)]
-            found.append(np.add.reduceat(lengths, np.arange(0, len(lengths), self.window)))
-        return np.concatenate(found) if found else np.empty(0, np.int64)
+        found = [np.empty(0, np.int64)]
+        for start in range(0, whole, step):
+            symbols = self.stream.read(start, min(start + step, whole))
+            found.append(self.stream.representation.count_bytes(symbols.reshape(-1, self.window)))
+        if whole < len(self.stream):
+            found.append(self.stream.representation.count_bytes(self.stream.read(whole, len(self.stream))[None]))
+        return np.concatenate(found)
 
     def batches(self, size: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """In order, (symbols [n, T], bytes [n]): n <= size, T = window; then the rest, n = 1, T < window."""
@@ -108,6 +115,13 @@ class EvalWindows:
         if full < len(self):
             rest = self.stream.read(full * self.window, len(self.stream))
             yield rest[None].astype(np.int64), self.bytes_W[full:]
+
+
+def _whole_bytes(stream: Stream, window: int) -> int:
+    """`window`, if it ends between two bytes. A run's config says so; raises ValueError for any other."""
+    if window % stream.representation.digits_per_byte:
+        raise ValueError(f"a window of {window} digits ends inside a byte")
+    return window
 
 
 def excerpt(stream: Stream, max_bytes: int, segment_bytes: int = SEGMENT_BYTES) -> list[bytes]:

@@ -39,7 +39,9 @@ def methods_of(objective: Objective) -> dict[str, tuple[str, ...]]:
     """The methods of an objective, its own first, with the settings that each has there."""
     blocks = {name: (*options, "block") for name, options in UNMASKING.items()}
     match objective.kind:
-        case "ar" | "blt_diffusion":
+        case "patch_masked":
+            return {"random": (), "left-to-right": ()}
+        case "ar" | "blt_diffusion" | "patch_ar":
             return {"left-to-right": ()}
         case "any_order":
             return {"random": (), "left-to-right": ()}

@@ -12,11 +12,13 @@ from isobyte.decode.digits import Spelling, published_walk
 from isobyte.decode.draw import adjusted, draw
 from isobyte.decode.methods import PUBLISHED, REMASKING, Settings
 from isobyte.decode.noise import Noise
+from isobyte.decode.patches import patches_drawn
 from isobyte.decode.remask import remasking_walk
 from isobyte.decode.transfer import Clock, Stepper, one_digit_each
 from isobyte.objective.base import LogProbs, Network, network_log_probs
 from isobyte.objective.digits import as_symbols
 from isobyte.objective.order import Order
+from isobyte.objective.patchwise import grouping_of
 from isobyte.objective.walk import Reveal, Walk, any_order_walk, block_walk, drive, masked_walk, symbol_walk
 from isobyte.objective.walk_digits import consistent_log_probs, digit_by_digit
 
@@ -53,8 +55,10 @@ class _Sampler:
         settings: Settings,
         noise: Noise,
         watch: Watch | None,
+        log_count_T: Tensor | None,
     ) -> None:
         self.objective, self.settings, self.noise, self.watch = objective, settings, noise, watch
+        self.grouping, self.log_count_T = grouping_of(network), log_count_T
         self.method = settings.checked(objective)
         reuse = isinstance(objective, kinds.BlockConfig) and self.method == "cached-ancestral"
         self.network, self.x_WT = Counted(network, reuse=reuse), x_WT
@@ -73,7 +77,7 @@ class _Sampler:
         uniform_N = self.noise.uniform("symbol", reveal.rows, reveal.places, self.clock.steps_W[reveal.rows])
         symbols_N = draw(log_NV, uniform_N)
         self.nats_W.index_add_(0, reveal.rows, -log_NV.gather(-1, symbols_N[:, None]).squeeze(-1))
-        if self.watch is not None and self.method != PUBLISHED:
+        if self.watch is not None and self.method != PUBLISHED and self.grouping is None:
             log_N = reveal.log_NV.gather(-1, symbols_N[:, None]).squeeze(-1)
             self.report(reveal, symbols_N, log_N)
         return symbols_N
@@ -86,6 +90,12 @@ class _Sampler:
                 return any_order_walk(self.network, self.x_WT, torch.arange(self.x_WT.shape[1]))
             case kinds.CausalConfig() | kinds.AnyOrderConfig() | kinds.EsoConfig():
                 return symbol_walk(self.objective, self.network, self.x_WT, order)
+            case kinds.PatchwiseConfig():
+                assert self.grouping is not None
+                return patches_drawn(
+                    self.objective, self.network, self.grouping, self.x_WT, self.noise, log_count_T=self.log_count_T,
+                    left_to_right=self.method == "left-to-right",
+                )  # fmt: skip
             case kinds.BlockConfig():
                 return block_walk(self.network, self.x_WT, self.objective.block, self.stepper())
             case kinds.DigitsConfig() if self.settings.by_digit or self.method == PUBLISHED:
@@ -152,11 +162,14 @@ def sample(
     *,
     first: int = 0,
     watch: Watch | None = None,
+    log_count_T: Tensor | None = None,
 ) -> Samples:
     """Windows x [W, T] with every cell of id `vocab` filled; what is given stays.
 
     Window w is `first` + w of `settings.seed`: its noise is its own, and so are its symbols, but for what a batch
     changes in the last bits of the network's answer. `any_order` and `eso` take one order for all windows of a seed.
+    `patch_masked` draws how many patches a window has by log-probabilities [T], where its rule leaves that open; its
+    windows differ in length, and id `vocab` fills the shorter ones up. Of whole patches `watch` is told nothing.
     Raises UserError where the objective does not have the method, or the method not a setting.
     """
-    return _Sampler(objective, network, x_WT, settings, Noise(settings.seed, first), watch).run()
+    return _Sampler(objective, network, x_WT, settings, Noise(settings.seed, first), watch, log_count_T).run()

@@ -31,7 +31,7 @@ class Trace:
     """A `Watch` of the first window. Steps that change nothing are left out."""
 
     def __init__(self, given_T: Tensor, representation: Representation, vocab: int) -> None:
-        self.labels = [label(representation.decode([symbol])) for symbol in range(representation.vocab_size)]
+        self.labels = labels(representation)
         self.given = [self.labels[symbol] if symbol < vocab else None for symbol in given_T.tolist()]
         self.steps: list[TraceStep] = []
         self._number = 0
@@ -61,6 +61,13 @@ class Trace:
             for place in step.hidden:
                 cells[place] = None, None
         return cells
+
+
+def labels(representation: Representation) -> list[str]:
+    """Text that shows each symbol [vocab_size]: what it stands for, or the digit that it is."""
+    if representation.digits_per_byte > 1:
+        return [f"{digit:X}" for digit in range(representation.vocab_size)]
+    return [label(representation.decode([symbol])) for symbol in range(representation.vocab_size)]
 
 
 def label(symbol: bytes) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from isobyte.config import objective as kinds
@@ -14,8 +15,9 @@ from isobyte.data.window import EvalWindows
 from isobyte.evaluate.bpb import held_out_text, run_settings
 from isobyte.evaluate.kraft import kraft_length, kraft_sums
 from isobyte.evaluate.leak import leak
+from isobyte.evaluate.leak_patches import patch_leak
 from isobyte.evaluate.loaded import LoadedRun, load_run
-from isobyte.likelihood.codec import Codec
+from isobyte.likelihood.codec import Codec, groups
 from isobyte.likelihood.enumeration import count_costs, enumerated_bound, schedule_bound
 from isobyte.likelihood.estimator import build_estimator, companions, estimators
 from isobyte.likelihood.evaluate import evaluate
@@ -23,6 +25,7 @@ from isobyte.likelihood.route import plan_route
 from isobyte.likelihood.value import Likelihood
 from isobyte.objective.base import LogProbs
 from isobyte.objective.digits import objective_log_probs
+from isobyte.objective.patchwise import grouping_of
 from isobyte.objective.permutation import carried_log_probs, reading_of
 from isobyte.objective.walk_digits import consistent_log_probs
 
@@ -97,7 +100,7 @@ def audit_run(path: Path, *, data: Path | None = None, max_bytes: int = 32_768, 
     say("summing over all short windows")
     checks += _kraft(exact_run, own)
     say("coding and decoding")
-    checks.append(_codec(run, windows[0][0]))
+    checks += _codec(run, windows[0][0])
     return Audit(own, beside, checks)
 
 
@@ -118,6 +121,9 @@ def _agreement(run: LoadedRun, own: Likelihood, measure: Callable[..., Likelihoo
         yield _not_below("T steps cost no less", measure("t-steps"), own)
     if own.estimator == "k-order":
         yield _not_below("single orders cost no less", measure("order"), own)
+    if own.estimator == "patch-count":
+        order = measure("patch-order")
+        yield Check("beside it", f"{order.kind}, by {order.estimator}: patches from left to right", _value(order), None)
     if own.estimator == "digit-marginal":
         yield _same("estimators agree", own, measure(passes=own.nfe // own.windows * 2, seed=2))
 
@@ -147,11 +153,27 @@ def _asked(run: LoadedRun, length: int) -> LogProbs:
 
 def _leakage(run: LoadedRun, x_BT: torch.Tensor) -> Check:
     objective = run.config.objective
+    if isinstance(objective, kinds.PatchwiseConfig):
+        return _patch_leakage(run, objective, x_BT)
     moved = leak(_asked(run, x_BT.shape[1]), objective, run.model, x_BT)
     found = f"probabilities move by {moved:.1e}"
     if isinstance(objective, kinds.SpanConfig) and objective.spans.content_dependent:
         return Check("leakage", "masks show where the text's spans end; that is paid for", found, None)
     return Check("leakage", "no symbol moves its own prediction", found, moved <= ROUNDING)
+
+
+def _patch_leakage(
+    run: LoadedRun, objective: kinds.PatchArConfig | kinds.PatchMaskedConfig, x_BT: torch.Tensor
+) -> Check:
+    grouping = grouping_of(run.model)
+    assert grouping is not None
+    moved, tried = patch_leak(_asked(run, x_BT.shape[1]), objective, run.model, grouping, x_BT)
+    what = "a hidden patch moves nothing but its own later bytes"
+    if not isinstance(objective, kinds.PatchMaskedConfig):
+        what = "a patch moves nothing but its own later bytes, and later patches"
+    if not tried:
+        return Check("leakage", "every change would move the patches", "not asked", None)
+    return Check("leakage", what, f"probabilities move by {moved:.1e} in {tried:,} changes", moved <= ROUNDING)
 
 
 def _schedules(run: LoadedRun, x_BT: torch.Tensor) -> Iterator[Check]:
@@ -171,28 +193,48 @@ def _kraft(run: LoadedRun, own: Likelihood) -> Iterator[Check]:
     told = run_settings(run)
     digits, length = isinstance(objective, kinds.DigitsConfig), kraft_length(objective, model.vocab)
     log_probs = consistent_log_probs(model) if digits else _asked(run, length)
-    sums = kraft_sums(log_probs, objective, model.vocab, codes_VL=model.codes, boundaries=told.boundaries)
+    sums = kraft_sums(log_probs, objective, model.vocab, codes_VL=model.codes, boundaries=told.boundaries, told=told)
     what = f"all windows of {length} over {model.vocab} symbols"
     if not sums:
         yield Check("Kraft sum", f"{what}: too many masks", "not asked", None)
     for name, total in sums.items():
         claimed = name not in ("joint_ce", "span-unpaid")
-        fits = total <= 1 + ROUNDING and (own.kind != "exact" or abs(total - 1) <= ROUNDING)
+        # a patch that ends where none does has a probability, and is no window
+        whole = own.kind == "exact" and not isinstance(objective, kinds.PatchwiseConfig)
+        fits = total <= 1 + ROUNDING and (not whole or abs(total - 1) <= ROUNDING)
         yield Check("Kraft sum", f"{name}, {what}", f"{total:.9f}", fits if claimed else None)
 
 
-def _codec(run: LoadedRun, x_WT) -> Check:
-    """Size and round trip of the first windows' symbols."""
+def _codec(run: LoadedRun, x_WT: np.ndarray) -> Iterator[Check]:
+    """Size and round trip of the first windows' symbols; of patches the code length against the estimator as well."""
     config, model = run.config, run.model
     symbols = x_WT.ravel()[:CODEC_SYMBOLS]
-    reading = reading_of(config)
+    reading, told = reading_of(config), run_settings(run)
     if reading is not None and not reading.permutation.invertible:
-        return Check("codec", "a shuffle that nothing undoes: of what is read, there is no file", "not asked", None)
+        yield Check("codec", "a shuffle that nothing undoes: of what is read, there is no file", "not asked", None)
+        return
     route = plan_route(config.objective, config.backbone, model.vocab, config.train.window)
-    codec = Codec(config.objective, model, route, reading=reading)
+    codec = Codec(config.objective, model, route, reading=reading, counts=told.counts)
     payload, length = codec.encode(symbols)
     same = bool((codec.decode(payload, len(symbols)) == symbols).all())
     bytes_due = length.model_bits / 8
-    fits = abs(len(payload) - bytes_due) <= 0.005 * bytes_due + 64
     found = f"{len(payload):,} bytes for a code length of {bytes_due:,.0f}; {'' if same else 'not '}the same again"
-    return Check("codec", f"{len(symbols):,} symbols there and back", found, same and fits)
+    yield Check("codec", f"{len(symbols):,} symbols there and back", found, same and _close(len(payload), bytes_due))
+    if isinstance(config.objective, kinds.PatchwiseConfig):
+        name = "patch-order" if isinstance(config.objective, kinds.PatchMaskedConfig) else "exact"
+        way = build_estimator(config.objective, told, name)
+        log_probs, nats = objective_log_probs(config.objective, model), 0.0
+        for start, rows, size in groups(len(symbols), route):
+            x = torch.from_numpy(symbols[start : start + rows * size].astype(np.int64)).view(rows, size)
+            nats += float(way.nats(log_probs, x, start // route.window)[:, 0].sum())
+        exact = nats / math.log(2) / 8
+        yield Check(
+            "code length",
+            f"the codec's against {name}",
+            f"{bytes_due:,.1f} and {exact:,.1f} bytes",
+            _close(bytes_due, exact),
+        )
+
+
+def _close(found: float, due: float) -> bool:
+    return abs(found - due) <= 0.005 * due + 64

@@ -24,7 +24,7 @@ from isobyte.errors import UserError
 from isobyte.evaluate.bench_ways import Way, choose
 from isobyte.evaluate.bpb import held_out_text
 from isobyte.evaluate.generate import counters
-from isobyte.evaluate.loaded import load_run
+from isobyte.evaluate.loaded import check_writes_text, load_run
 from isobyte.evaluate.quality import Quality
 from isobyte.random import generator
 from isobyte.train.runtime import Runtime, environment
@@ -74,6 +74,7 @@ def bench_methods(
     run = load_run(Path(source), str(device))
     if not isinstance(run.model, BltModel):
         raise UserError("its backbone is flat", where=source, how="name a run of backbone blt")
+    check_writes_text(run.config, Path(source))
     objective, shape = run.config.objective, run.model.shape
     block = objective.block if isinstance(objective, BltDiffusionConfig) else None
     chosen = choose(plan.methods, plan.only, block)

@@ -22,7 +22,7 @@ from isobyte.decode.blt import generate
 from isobyte.decode.blt_settings import Settings
 from isobyte.errors import UserError
 from isobyte.evaluate.bpb import held_out_text
-from isobyte.evaluate.loaded import load_run
+from isobyte.evaluate.loaded import check_writes_text, load_run
 from isobyte.random import generator
 
 TRIALS = 14
@@ -79,6 +79,7 @@ def subject(
         run = load_run(Path(source), str(device))
         if not isinstance(run.model, BltModel):
             raise UserError("its backbone is flat", where=source, how="name a run of backbone blt")
+        check_writes_text(run.config, Path(source))
         texts = _passages(held_out_text(Path(source), run, data), prompts, prompt_bytes)
         model = run.model.to(dtype)
         return Subject(source, model, Packed(model), texts, random=False)

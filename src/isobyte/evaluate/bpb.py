@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from isobyte.config.objective import PatchMaskedConfig, SpanConfig
 from isobyte.data.prepare import prepare
 from isobyte.data.stream import Stream, stream_from_file
 from isobyte.data.window import EvalWindows
@@ -11,8 +12,10 @@ from isobyte.evaluate.without import take_out
 from isobyte.likelihood.boundaries import BoundaryCoder
 from isobyte.likelihood.estimator import Settings, build_estimator
 from isobyte.likelihood.evaluate import evaluate
+from isobyte.likelihood.patch_counts import PatchCounts
 from isobyte.likelihood.value import Likelihood
 from isobyte.objective.digits import objective_log_probs
+from isobyte.objective.patchwise import grouping_of
 from isobyte.objective.permutation import reading_of
 
 
@@ -67,7 +70,7 @@ def run_settings(
     per_step: int | None = None,
 ) -> Settings:
     """What an estimator is told about a run; what is left out is the run's own."""
-    settings, model = run.config.evaluate, run.model
+    settings, model, objective, paid = run.config.evaluate, run.model, run.config.objective, run.folder.boundaries
     return Settings(
         passes or settings.passes,
         settings.seed if seed is None else seed,
@@ -75,7 +78,9 @@ def run_settings(
         model.codes,
         steps or Settings.steps,
         per_step or Settings.per_step,
-        BoundaryCoder.load(run.folder.boundaries) if run.folder.boundaries.exists() else None,
+        BoundaryCoder.load(paid) if isinstance(objective, SpanConfig) and paid.exists() else None,
+        PatchCounts.load(paid) if isinstance(objective, PatchMaskedConfig) and paid.exists() else None,
+        grouping_of(model),
         reading_of(run.config),
     )
 

@@ -13,7 +13,9 @@ from typing import Any
 
 import torch
 
+from isobyte.config.objective import PatchMaskedConfig
 from isobyte.errors import UserError
+from isobyte.evaluate.bpb import run_settings
 from isobyte.evaluate.loaded import LoadedRun, load_run
 from isobyte.files import write_atomic
 from isobyte.likelihood.codec import Codec, CodeLength, Progress
@@ -148,10 +150,12 @@ def read(path: Path) -> bytes:
 
 
 def model_digest(run: LoadedRun) -> bytes:
-    """Of the weights' file and of what the representation is."""
+    """Of the weights' file, of what the representation is, and of all else that decoding asks."""
     record = json.dumps(run.representation.record(), sort_keys=True)
     found = hashlib.blake2b(record.encode(), digest_size=DIGEST_BYTES)
     found.update(run.folder.weights.read_bytes())
+    if isinstance(run.config.objective, PatchMaskedConfig) and run.folder.boundaries.exists():
+        found.update(run.folder.boundaries.read_bytes())  # the number of a window's patches is decoded by it
     return found.digest()
 
 
@@ -203,7 +207,7 @@ def _codec(run: LoadedRun, route: Route) -> Codec:
             where=str(run.folder.path),
             how="take a run whose permutation can be undone, or none",
         )
-    return Codec(run.config.objective, run.model, route, run.device, reading)
+    return Codec(run.config.objective, run.model, route, run.device, reading, run_settings(run).counts)
 
 
 def _record(

@@ -3,10 +3,13 @@
 The probabilities exp(-nats) of all windows may not sum to more than one. Bounds are had by asking every mask.
 """
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from isobyte.backbone.mask import PatchesHidden
 from isobyte.config import objective as kinds
 from isobyte.config.spans import FixedSpans, GeometricSpans, Spans
 from isobyte.likelihood.any_order import order_nats
@@ -15,6 +18,9 @@ from isobyte.likelihood.enumeration import count_costs, enumerated_bound
 from isobyte.likelihood.exact import ar_nats
 from isobyte.likelihood.exhaustive import block_bound, eso_bound
 from isobyte.likelihood.oracle import all_sequences
+from isobyte.likelihood.passes import Settings
+from isobyte.likelihood.patch_order import patch_order_nats
+from isobyte.likelihood.patchwise import count_nats, hidden_patches_nats, left_to_right_nats
 from isobyte.objective.any_order import nearby
 from isobyte.objective.base import LogProbs
 from isobyte.objective.digits import digit_marginals, digit_view
@@ -37,10 +43,12 @@ def kraft_sums(
     *,
     codes_VL: Tensor | None = None,
     boundaries: BoundaryCoder | None = None,
+    told: Settings | None = None,
 ) -> dict[str, float]:
     """Sums by the name of the number: the objective's own likelihood, and what is published or unpaid beside it.
 
-    Empty where there are too many masks to ask. Best in float64.
+    `told` says of a network of patches how windows fall into them. Empty where there are too many masks to ask. Best
+    in float64.
     """
     if isinstance(objective, kinds.DigitsConfig):
         assert codes_VL is not None
@@ -48,7 +56,12 @@ def kraft_sums(
     windows = all_sequences(vocab, kraft_length(objective, vocab))
     sums: dict[str, float] = {}
     for x_NT in windows.split(AT_ONCE):
-        for name, nats_N in _nats(log_probs, objective, x_NT, vocab, boundaries).items():
+        if isinstance(objective, kinds.PatchwiseConfig):
+            assert told is not None
+            found = _patch_nats(log_probs, objective, x_NT, told)
+        else:
+            found = _nats(log_probs, objective, x_NT, vocab, boundaries)
+        for name, nats_N in found.items():
             sums[name] = sums.get(name, 0.0) + float((-nats_N).exp().sum())
     return sums
 
@@ -90,6 +103,25 @@ def _span_nats(
     unpaid = torch.where(torch.from_numpy(starts_NT[:, 1]), apart, costs_NK[:, 2])
     assert boundaries is not None
     return {"span": unpaid + torch.from_numpy(boundaries.nats(starts_NT)), "span-unpaid": unpaid}
+
+
+def _patch_nats(
+    log_probs: LogProbs, objective: kinds.PatchwiseConfig, x_NT: Tensor, told: Settings
+) -> dict[str, Tensor]:
+    """Of windows of a few symbols: all sets of hidden patches, those of k patches at 1 / k of their mean."""
+    if not isinstance(objective, kinds.PatchMaskedConfig):
+        return {"exact": left_to_right_nats(log_probs, x_NT, told)}
+    assert told.grouping is not None
+    starts = told.grouping.starts(x_NT)
+    nats_N = count_nats(told, starts)
+    for count in starts.sum(1).unique().tolist():
+        rows = (starts.sum(1) == count).nonzero()[:, 0]
+        for hidden_M in all_sequences(2, count).bool()[1:]:
+            mask = PatchesHidden(starts[rows], hidden_M.expand(len(rows), -1))
+            k = int(hidden_M.sum())
+            share = 1 / (k * math.comb(count, k))
+            nats_N[rows] += share * hidden_patches_nats(log_probs, told.grouping, x_NT[rows], mask)
+    return {"patch-count": nats_N, "patch-order": patch_order_nats(log_probs, x_NT, told)}
 
 
 def _digit_sums(log_probs: LogProbs, codes_VL: Tensor) -> dict[str, float]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from isobyte.config.objective import PatchwiseConfig
 from isobyte.config.run import RunConfig
 from isobyte.errors import UserError
 from isobyte.objective.network import Model
@@ -25,6 +26,17 @@ class LoadedRun:
 
 
 def check_writes_text(config: RunConfig, path: Path) -> None:
+    """As `check_reads_text`, and for one that writes whole patches, which `sample` alone asks for. Raises UserError."""
+    if isinstance(config.objective, PatchwiseConfig):
+        raise UserError(
+            f"objective {config.objective.kind} writes whole patches, and only `isobyte sample` knows how",
+            where=str(path),
+            how="take a run of another objective",
+        )
+    check_reads_text(config, path)
+
+
+def check_reads_text(config: RunConfig, path: Path) -> None:
     """Raises UserError for a run whose network reads, and so would write, text in another order."""
     if config.permutation is not None:
         raise UserError(

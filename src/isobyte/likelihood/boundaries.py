@@ -12,12 +12,9 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from isobyte.errors import UserError
-from isobyte.files import write_atomic
+from isobyte.likelihood.count_tables import load_counts, save_counts
 
 SINCE = 32
 """Ages of a span that are told apart; older ones count as this old."""
@@ -53,19 +50,13 @@ class BoundaryCoder:
         return cost[contexts(starts_BT), starts_BT[:, 1:].astype(np.int64)].sum(1)
 
     def save(self, path: Path) -> None:
-        write_atomic(path, save({"counts": self.counts_C2}))
+        save_counts(path, "counts", self.counts_C2)
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Raises UserError for a file that is missing or damaged."""
-        try:
-            with safe_open(path, "pt") as file:
-                counts = file.get_tensor("counts")
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"cannot be read ({error})", where=str(path), how="train the run again") from None
-        if counts.shape != (SINCE * CLASSES, 2) or counts.dtype != torch.int64 or bool((counts < 0).any()):
-            raise UserError("is no table of boundary counts", where=str(path), how="train the run again")
-        return cls(counts)
+        shape = (SINCE * CLASSES, 2)
+        return cls(load_counts(path, "counts", "table of boundary counts", lambda counts: counts.shape == shape))
 
 
 def contexts(starts_BT: NDArray[np.bool_]) -> NDArray[np.int64]:

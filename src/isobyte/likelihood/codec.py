@@ -16,11 +16,15 @@ from torch import Tensor
 from isobyte.config import objective as kinds
 from isobyte.errors import UserError
 from isobyte.likelihood.entropy_coder import Decoder, Encoder, bits_of
+from isobyte.likelihood.patch_counts import PatchCounts
+from isobyte.likelihood.patch_order import counted_by
 from isobyte.likelihood.route import Route
 from isobyte.objective.base import Network
+from isobyte.objective.patchwise import Grouping, grouping_of
 from isobyte.objective.permutation import HELD_OUT, Reading, carried
 from isobyte.objective.walk import Reveal, Walk, drive, symbol_walk
 from isobyte.objective.walk_digits import consistent_log_probs, digit_by_digit
+from isobyte.objective.walk_patches import patch_symbols, patch_walk
 
 Progress = Callable[[float], None]
 """Is told the share that is done."""
@@ -50,6 +54,8 @@ class Codec:
     device: torch.device | str = "cpu"
     reading: Reading | None = None
     """In which order the network reads a window, if not as it stands."""
+    counts: PatchCounts | None = None
+    """What the number of a window's patches is coded by."""
 
     @torch.inference_mode()
     def code_length(
@@ -74,7 +80,7 @@ class Codec:
                 model_bits -= float(log_p_N.double().sum()) / math.log(2)
                 if tell is not None:
                     tell(found_N, reveal.log_NV)
-                done.add(len(found_N))
+                done.add(self._told(found_N))
                 return found_N
 
             drive(self._walk(rows, length), truth)
@@ -97,8 +103,9 @@ class Codec:
         decoder, parts, done = Decoder(payload), [np.empty(0, np.int64)], _Share(progress, self._cells(count))
 
         def decoded(reveal: Reveal) -> Tensor:
-            done.add(len(reveal.rows))
-            return decoder.decode(reveal.log_NV)
+            found_N = decoder.decode(reveal.log_NV)
+            done.add(self._told(found_N))
+            return found_N
 
         for start, rows, length in groups(count, self.route):
             x_WT = drive(self._walk(rows, length), decoded).cpu()
@@ -109,6 +116,9 @@ class Codec:
 
     def _walk(self, rows: int, length: int) -> Walk:
         hidden_WT = torch.full((rows, length), self.network.vocab, device=self.device)
+        if isinstance(self.objective, kinds.PatchwiseConfig):
+            both_ways, log_count_T = isinstance(self.objective, kinds.PatchMaskedConfig), self._log_counts(length)
+            return patch_walk(self.network, self._grouping, hidden_WT, both_ways=both_ways, log_count_T=log_count_T)
         if self.route.unit == "symbol":
             network = carried(self.network, self.reading, length)
             return symbol_walk(self.objective, network, hidden_WT, self.route.order)
@@ -117,9 +127,26 @@ class Codec:
         return digit_by_digit(consistent_log_probs(self.network), codes_VL, hidden_WT, self.route.order.choose)
 
     def _as_cells(self, x_WT: Tensor) -> Tensor:
-        """[W, cells]: what the walk asks for, symbols or digits."""
+        """[W, cells]: what the walk asks for: symbols, or digits, or bytes and the ends of patches."""
+        if isinstance(self.objective, kinds.PatchwiseConfig):
+            counted = self._log_counts(x_WT.shape[1]) is not None
+            return patch_symbols(x_WT, self._grouping.starts(x_WT), self._grouping.rule, counted=counted)
         codes_VL = self.network.codes
         return x_WT if self.route.unit == "symbol" or codes_VL is None else codes_VL[x_WT].flatten(1)
+
+    @property
+    def _grouping(self) -> Grouping:
+        found = grouping_of(self.network)
+        assert found is not None, "a network of patches says how windows fall into them"
+        return found
+
+    def _log_counts(self, length: int) -> Tensor | None:
+        assert isinstance(self.objective, kinds.PatchwiseConfig)
+        return counted_by(self.objective, self._grouping.rule, self.counts, length)
+
+    def _told(self, found_N: Tensor) -> int:
+        """How many of what a walk was told are cells of the text, for the share that is done: no ends of patches."""
+        return int((found_N < self.network.vocab).sum())
 
     def _cells(self, count: int) -> int:
         codes_VL = self.network.codes
@@ -142,4 +169,4 @@ class _Share:
     def add(self, cells: int) -> None:
         self.done += cells
         if self.progress is not None:
-            self.progress(self.done / self.total)
+            self.progress(min(1.0, self.done / self.total))  # numbers of patches come on top

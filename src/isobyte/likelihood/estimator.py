@@ -12,7 +12,20 @@ from torch import Tensor
 from isobyte.config import objective as kinds
 from isobyte.config.permutation import TEXT
 from isobyte.errors import UserError
-from isobyte.likelihood import any_order, block, count_stratified, digits, duel, eso, exact, passes, span, times
+from isobyte.likelihood import (
+    any_order,
+    block,
+    count_stratified,
+    digits,
+    duel,
+    eso,
+    exact,
+    passes,
+    patch_order,
+    patchwise,
+    span,
+    times,
+)
 from isobyte.likelihood.passes import Settings
 from isobyte.likelihood.value import Kind
 from isobyte.objective.base import LogProbs
@@ -105,6 +118,14 @@ def estimators(objective: kinds.Objective) -> dict[str, Build]:
         case kinds.EsoConfig():
             nfe = sum(eso.eso_passes(objective.alpha0, 2))
             found = [_sampled("eso", "bound", lambda p, x, s, w: eso.eso_nats(p, x, objective, s, w), least=nfe)]
+        case kinds.PatchArConfig():
+            found = [_exact("exact", patchwise.left_to_right_nats)]
+        case kinds.PatchMaskedConfig():
+            found = [
+                _sampled("patch-count", "bound", patchwise.patch_nats),
+                # a pass for every patch, of which there is at most one for every symbol
+                _exact("patch-order", patch_order.patch_order_nats, lambda length, _settings: length),
+            ]
         case kinds.DigitsConfig():
             found = [
                 _sampled("digit-marginal", "bound", digits.digit_marginal_nats),

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isobyte.likelihood.boundaries import BoundaryCoder
+from isobyte.likelihood.patch_counts import PatchCounts
+from isobyte.objective.patchwise import Grouping
 from isobyte.objective.permutation import Reading
 
 LOGITS_PER_CALL = 1 << 23
@@ -29,6 +31,10 @@ class Settings:
     """Symbols that a deterministic rule reveals at once."""
     boundaries: BoundaryCoder | None = None
     """What the boundaries of content-dependent spans are paid with."""
+    counts: PatchCounts | None = None
+    """What the number of a window's patches is paid with."""
+    grouping: Grouping | None = None
+    """How windows fall into patches."""
     reading: Reading | None = None
     """In which order the network reads a window, if not as it stands."""
 

@@ -52,11 +52,12 @@ def plan_route(
 def _order(objective: kinds.Objective, rule: str | None, per_step: int | None, seed: int) -> Order:
     if not 0 <= seed < 1 << 32:
         raise UserError(f"{seed} is no 32-bit number", where="--seed", how="take one of 0..4294967295")
-    causal = isinstance(objective, kinds.CausalConfig)
+    causal = isinstance(objective, kinds.CausalConfig | kinds.PatchwiseConfig)
     fixed = "left_to_right" if causal else {"any_order": "random", "eso": "random"}.get(objective.kind)
     if fixed is not None and rule not in (None, fixed):
         raise UserError(f"{objective.kind} knows no order but {fixed}", where="--rule", how="leave it out")
-    if isinstance(objective, kinds.CausalConfig | kinds.AnyOrderConfig) and per_step not in (None, 1):
+    single = causal or isinstance(objective, kinds.AnyOrderConfig)
+    if single and per_step not in (None, 1):
         raise UserError(f"{objective.kind} reveals one symbol a step", where="--per-step", how="leave it out")
     return Order(fixed or rule or "random", 1 if per_step is None else per_step, seed)
 

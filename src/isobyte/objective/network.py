@@ -4,14 +4,16 @@ import torch
 
 from isobyte.backbone import flat
 from isobyte.backbone.blt import initial
+from isobyte.backbone.blt.model import BltModel
 from isobyte.backbone.blt.network import BltNetwork
+from isobyte.backbone.blt.patchwise import PatchwiseNetwork
 from isobyte.backbone.digits import DigitEmbedding
 from isobyte.backbone.flat import FlatModel
 from isobyte.config.backbone import Backbone, BltConfig
-from isobyte.config.objective import BltDiffusionConfig, DigitsConfig, Objective
+from isobyte.config.objective import BltDiffusionConfig, DigitsConfig, Objective, PatchMaskedConfig, PatchwiseConfig
 from isobyte.representation.digits import code_table
 
-Model = FlatModel | BltNetwork
+Model = FlatModel | BltNetwork | PatchwiseNetwork
 
 
 def build_network(shape: Backbone, objective: Objective, vocab: int, attention: str = "sdpa") -> Model:
@@ -20,6 +22,9 @@ def build_network(shape: Backbone, objective: Objective, vocab: int, attention: 
     Its weights are PyTorch's own until it is initialised or loaded.
     """
     if isinstance(shape, BltConfig):
+        if isinstance(objective, PatchwiseConfig):
+            both_ways = isinstance(objective, PatchMaskedConfig)
+            return PatchwiseNetwork(shape, attention=attention, both_ways=both_ways)
         return BltNetwork(shape, attention=attention, cells=isinstance(objective, BltDiffusionConfig))
     embedding = None
     if isinstance(objective, DigitsConfig):
@@ -32,7 +37,7 @@ def build_network(shape: Backbone, objective: Objective, vocab: int, attention: 
 
 def initialise(model: Model, seed: int) -> None:
     """Initial weights, deterministic in `seed` on any device; a patcher's are left as they are."""
-    if isinstance(model, BltNetwork):
+    if isinstance(model, BltModel):
         initial.initialise(model, seed)
     else:
         flat.initialise(model, seed)

@@ -12,6 +12,7 @@ from isobyte.objective.digits import digits_question
 from isobyte.objective.draw import Draw
 from isobyte.objective.eso import eso_questions
 from isobyte.objective.masked import masked_question
+from isobyte.objective.patchwise import patch_question
 from isobyte.objective.span import span_question
 from isobyte.random import generator
 
@@ -42,6 +43,8 @@ def training_questions(objective: kinds.Objective, x_BT: Tensor, network: Networ
             return [any_order_question(objective, x_BT, vocab, draw)]
         case kinds.EsoConfig():
             return eso_questions(objective, x_BT, vocab, draw)
+        case kinds.PatchwiseConfig():
+            return [patch_question(objective, x_BT, network, draw)]
         case kinds.DigitsConfig():
             assert network.codes is not None
             return [digits_question(objective, x_BT, network.codes, draw)]

@@ -11,18 +11,25 @@ from isobyte.config import representation as configs
 from isobyte.errors import UserError
 from isobyte.files import read_json, write_json
 from isobyte.representation.bytes_ import Bytes
+from isobyte.representation.digits import ByteDigits
 
 
 class Representation(Protocol):
     """A lossless map between byte strings and symbols.
 
-    For every byte string b: `decode(encode(b)) == b`, and the byte lengths of its symbols sum to `len(b)`.
-    `decode` is concatenation: each symbol stands for one fixed byte string, wherever it occurs.
+    For every byte string b: `decode(encode(b)) == b`, and `count_bytes` of any parts it is cut into sum to `len(b)`.
+    Symbols are cut at any place but for digits, where only every `digits_per_byte`-th place lies between two bytes;
+    what lies between such places always stands for the same bytes, so `decode` of parts is part of `decode`.
     """
 
     @property
     def vocab_size(self) -> int:
         """Symbols the model predicts: no start symbol, no mask."""
+        ...
+
+    @property
+    def digits_per_byte(self) -> int:
+        """Symbols that spell one byte; 1 where every symbol is whole bytes."""
         ...
 
     @property
@@ -39,11 +46,15 @@ class Representation(Protocol):
         ...
 
     def decode(self, symbols: ArrayLike) -> bytes:
-        """The bytes of symbols [n]. Raises ValueError for a symbol outside the alphabet."""
+        """The bytes of symbols [n]. Raises ValueError for a symbol outside the alphabet, and for part of a byte."""
+        ...
+
+    def count_bytes(self, symbols: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Bytes [...] of rows of symbols [..., T]. Raises ValueError for rows of digits that end inside a byte."""
         ...
 
     def byte_lengths(self) -> NDArray[np.int64]:
-        """Bytes of each symbol [vocab_size]."""
+        """Bytes of each symbol [vocab_size]. Raises UserError for digits, which are parts of one."""
         ...
 
     def record(self) -> dict[str, str | int]:
@@ -66,6 +77,8 @@ def build(config: configs.Representation, documents: Iterable[bytes] = ()) -> Re
     match config:
         case configs.BytesConfig():
             return Bytes()
+        case configs.ByteDigitsConfig():
+            return ByteDigits(config.base)
         case configs.BpeConfig(path=None):
             from isobyte.representation.bpe_train import train
 
@@ -96,6 +109,8 @@ def load(folder: Path) -> Representation:
     match kind:
         case "bytes":
             loaded: Representation = Bytes()
+        case "digits" if record.get("vocab_size") in configs.DIGITS_PER_BYTE:
+            loaded = ByteDigits(record["vocab_size"])
         case "bpe":
             from isobyte.representation.bpe_file import load as load_bpe
 

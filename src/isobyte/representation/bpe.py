@@ -32,6 +32,8 @@ class Bpe:
     [256]; characters of `escaped` never reach the tokenizer but are spelt in bytes.
     """
 
+    digits_per_byte = 1
+
     def __init__(
         self,
         tokenizer: Tokenizer,
@@ -44,6 +46,7 @@ class Bpe:
         self._escape = re.compile(f"([{INVALID}{escaped}]+)")
         self.vocab_size = len(table)
         self.dtype = np.min_scalar_type(len(table) - 1)
+        self._lengths = np.array([len(symbol) for symbol in table], np.int64)
 
     def encode(self, data: bytes) -> NDArray[np.unsignedinteger]:
         return self.encode_many([data])[0]
@@ -88,8 +91,11 @@ class Bpe:
             raise ValueError(f"a symbol outside 0..{self.vocab_size - 1} stands for no bytes")
         return b"".join(map(self._table.__getitem__, array.tolist()))
 
+    def count_bytes(self, symbols: NDArray[np.integer]) -> NDArray[np.int64]:
+        return self._lengths[symbols].sum(-1)
+
     def byte_lengths(self) -> NDArray[np.int64]:
-        return np.array([len(symbol) for symbol in self._table], np.int64)
+        return self._lengths
 
     def record(self) -> dict[str, str | int]:
         return {

@@ -52,6 +52,11 @@ class RunFolder:
         return self.path / "model.safetensors"
 
     @property
+    def probes(self) -> Path:
+        """What direct measurements of a finished run found, where a study has asked for any."""
+        return self.path / "probes.json"
+
+    @property
     def boundaries(self) -> Path:
         """The code for the boundaries of spans that the text decides, where the objective has such spans."""
         return self.path / "boundaries.safetensors"

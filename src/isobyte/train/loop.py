@@ -106,7 +106,7 @@ def _run_steps(
     device = model.device
     autocast = plan.precision == "bf16" or (plan.precision == "auto" and device.type == "cuda")
     windows = training_windows(config, prepared, model, report)
-    meter = Meter(config, prepared.representation.byte_lengths())
+    meter = Meter(config, prepared.representation)
     rows = ranks.rows(plan.batch)
     saved = started = time.monotonic()
     wall_before = totals.wall_seconds

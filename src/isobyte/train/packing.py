@@ -18,6 +18,7 @@ from isobyte.data.patch_window import PatchRows, PatchWindows
 from isobyte.data.prepared import Prepared
 from isobyte.data.window import TrainWindows
 from isobyte.objective.network import Model
+from isobyte.representation import Representation
 from isobyte.train.patcher import alone
 from isobyte.train.step import StepResult
 
@@ -67,8 +68,8 @@ class Meter:
     what it found is stored: once for every byte, whatever the packing.
     """
 
-    def __init__(self, config: RunConfig, byte_lengths: NDArray[np.int64]) -> None:
-        self.config, self.byte_lengths = config, byte_lengths
+    def __init__(self, config: RunConfig, representation: Representation) -> None:
+        self.config, self.representation = config, representation
         self.flops = functools.lru_cache(maxsize=1 << 14)(self._flops)
 
     def used(self, rows: Rows, outcome: StepResult) -> Used:
@@ -81,7 +82,7 @@ class Meter:
         rows = rows[:, : outcome.length]
         batch = len(rows)
         flops = self.flops(outcome.length, outcome.patches / batch, outcome.patch_pairs / batch) * batch
-        return Used(flops, rows.size, int(self.byte_lengths[rows].sum()))
+        return Used(flops, rows.size, int(self.representation.count_bytes(rows).sum()))
 
     def _flops(self, length: int, patches: float, pairs: float | None = None) -> float:
         """To train on one window; it has 0 `patches` in a network of symbols, and as many `pairs` of them as these make
@@ -89,5 +90,5 @@ class Meter:
         grouped = None
         if patches:
             grouped = Patches.of(patches) if pairs is None else Patches(patches, pairs)
-        config, vocab = self.config, len(self.byte_lengths)
+        config, vocab = self.config, self.representation.vocab_size
         return network_flops(config.backbone, config.objective, vocab=vocab, window=length, patches=grouped).training

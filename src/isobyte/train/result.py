@@ -62,4 +62,4 @@ def _bytes_per_patch(config: RunConfig, totals: dict[str, Any]) -> float | None:
     """Of a network of patches, as trained."""
     if not totals["patches"]:
         return None
-    return bytes_per_patch(config.train.packing, totals["symbols"], totals["patches"], totals["windows"])
+    return bytes_per_patch(config, totals["symbols"], totals["patches"], totals["windows"])

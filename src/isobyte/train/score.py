@@ -12,11 +12,13 @@ from isobyte.errors import UserError
 from isobyte.likelihood.boundaries import BoundaryCoder
 from isobyte.likelihood.estimator import Settings, build_estimator, companions
 from isobyte.likelihood.evaluate import evaluate
+from isobyte.likelihood.patch_counts import PatchCounts
 from isobyte.likelihood.value import LIKELIHOODS, Likelihood
 from isobyte.objective.digits import objective_log_probs
 from isobyte.objective.network import Model
+from isobyte.objective.patchwise import grouping_of
 from isobyte.objective.permutation import reading_of
-from isobyte.train.boundaries import fit_boundaries
+from isobyte.train.boundaries import fit_boundaries, fit_patch_counts
 from isobyte.train.masked_blocks import MaskedBlocks, masked_blocks
 
 
@@ -27,7 +29,7 @@ class Scored:
 
     own: Likelihood
     beside: list[Likelihood]
-    boundaries: BoundaryCoder | None
+    boundaries: BoundaryCoder | PatchCounts | None
     masked: MaskedBlocks | None = None
 
 
@@ -46,13 +48,15 @@ def score(
     config: RunConfig, prepared: Prepared, model: Model, progress: Callable[[int], None] = lambda _bytes: None
 ) -> Scored:
     """By the run's own estimator and its companions; `progress` is told of bytes scored."""
-    boundaries = fit_boundaries(config, prepared)
+    boundaries, counts = fit_boundaries(config, prepared), fit_patch_counts(config, prepared, model)
     told = Settings(
         config.evaluate.passes,
         config.evaluate.seed,
         model.vocab,
         model.codes,
         boundaries=boundaries,
+        counts=counts,
+        grouping=grouping_of(model),
         reading=reading_of(config),
     )
     windows = EvalWindows(prepared.stream("heldout"), config.train.window, config.evaluate.max_bytes)
@@ -67,7 +71,7 @@ def score(
         )
 
     beside = [by(name) for name in companions(config.objective)]
-    return Scored(by(config.evaluate.estimator), beside, boundaries, _masked(config, prepared, model))
+    return Scored(by(config.evaluate.estimator), beside, boundaries or counts, _masked(config, prepared, model))
 
 
 def _masked(config: RunConfig, prepared: Prepared, model: Model) -> MaskedBlocks | None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from isobyte.backbone.mask import Patched
+from isobyte.backbone.mask import Patched, PatchesHidden
 from isobyte.config.backbone import BltConfig
 from isobyte.config.objective import BltDiffusionConfig
 from isobyte.config.run import RunConfig
@@ -91,7 +91,7 @@ def train_step(
             loss = own if beside is None else own + beside
             (loss / count).backward()
             total += torch.stack((own, torch.zeros_like(own) if beside is None else beside)).detach() / count
-            if isinstance(question.view.mask, Patched):
+            if isinstance(question.view.mask, Patched | PatchesHidden):
                 grouped += _patches(question.view.mask)
     flat = [parameter for _, parameter in flat_parameters(optimizer)]
     ranks.sum_gradients(flat)
@@ -117,7 +117,8 @@ def _size(
     train = config.train
     if isinstance(batch, PatchRows):
         return batch.x_NT.shape[1], ranks.sum(torch.tensor(batch.length_N.sum(), device=device))
-    length = window_length(config.objective, train.window, seed=train.seed, step=step)
+    digits = config.representation.digits_per_byte  # a window that is cut ends between two bytes too
+    length = window_length(config.objective, train.window // digits, seed=train.seed, step=step) * digits
     return length, train.batch * length
 
 
@@ -136,7 +137,7 @@ def _questions(config: RunConfig, batch: np.ndarray | PatchRows, model: Model, d
     return training_questions(config.objective, x_BT.to(device, non_blocking=True), model, draw)
 
 
-def _patches(mask: Patched) -> Tensor:
-    """Latents of a batch, and pairs of a latent and one that it sees, itself included: [2]."""
-    count_B = mask.starts[:, 1:].sum(1)
+def _patches(mask: Patched | PatchesHidden) -> Tensor:
+    """Latents of a batch, that of BOS included, and pairs of a latent and one up to it: [2]."""
+    count_B = mask.starts[:, 1:].sum(1) if isinstance(mask, Patched) else mask.count_B + 1
     return torch.stack((count_B.sum(), (count_B * (count_B + 1) // 2).sum()))

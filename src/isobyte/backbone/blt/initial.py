@@ -27,7 +27,7 @@ def initialise(model: BltModel, seed: int) -> None:
         part = name.split(".")[0]
         if part == "patcher":
             continue
-        if name == "decoder.mask":
+        if name in ("decoder.mask", "unseen", "first"):
             weight.copy_(normal(*weight.shape))
         elif weight.ndim == 1:
             weight.fill_(1.0)

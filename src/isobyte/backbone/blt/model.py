@@ -29,15 +29,16 @@ class Stack(nn.Module):
         return spec if documents_BS is None else Dense(document_mask(documents_BS, spec))
 
     def rotations(self, length: int, device: torch.device) -> Rotations:
-        return self._rotations(torch.arange(length, device=device))
+        return self.rotations_at(torch.arange(length, device=device))
 
     def rotations_with(self, blocks: PatchBlocks, length: int) -> Rotations:
         """Of a text of `length` and of the cells of blocks, which lie where the bytes lie that they stand for."""
         places_BC = blocks.places_BC.clamp(min=0)
         text = torch.arange(length, device=places_BC.device).expand(len(places_BC), -1)
-        return self._rotations(torch.cat((text, places_BC), 1))
+        return self.rotations_at(torch.cat((text, places_BC), 1))
 
-    def _rotations(self, places: Tensor) -> Rotations:
+    def rotations_at(self, places: Tensor) -> Rotations:
+        """Of places [S] or [B, S]."""
         turn = rotation(places, self.shape.head_dim, self.shape.rope_base)
         return Rotations(turn, turn)
 
@@ -68,12 +69,16 @@ class Encoder(nn.Module):
             grams_BSN = within_document(grams_BSN)
         return (e_BSE + self.hashes(grams_BSN, position_BS)) * self.hashes.scale
 
-    def forward(self, ids_BT: Tensor, patches: Patches, documents_BT: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Hidden states [B, T, E] and patches [B, M, k E]."""
+    def forward(
+        self, ids_BT: Tensor, patches: Patches, documents_BT: Tensor | None, rotations: Rotations | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Hidden states [B, T, E] and patches [B, M, k E]; `rotations` are those of the bytes' places in the text, if
+        left out."""
         places = torch.arange(ids_BT.shape[1], device=ids_BT.device).expand_as(ids_BT)
         found = grams(ids_BT, self.hashes.reach) if self.hashes else None
         h_BTE = self.embed(ids_BT, found, places, documents=documents_BT is not None)
-        mask, rotations = self.stack.mask(documents_BT), self.stack.rotations(ids_BT.shape[1], ids_BT.device)
+        mask = self.stack.mask(documents_BT)
+        rotations = rotations or self.stack.rotations(ids_BT.shape[1], ids_BT.device)
         pooled = None
         for layer, block in enumerate(self.stack.blocks):
             h_BTE = block(h_BTE, rotations, mask, self.kernel, None)
@@ -106,8 +111,11 @@ class LatentTransformer(nn.Module):
 
     def forward(self, patches_BMX: Tensor, documents_BM: Tensor | None) -> Tensor:
         """[B, M, k E] -> [B, M, G]."""
-        h_BMG = self.enter(patches_BMX)
-        mask, rotations = self.stack.mask(documents_BM), self.stack.rotations(h_BMG.shape[1], h_BMG.device)
+        return self.over(self.enter(patches_BMX), self.stack.mask(documents_BM))
+
+    def over(self, h_BMG: Tensor, mask: Mask) -> Tensor:
+        """The blocks alone, by another mask than a causal one."""
+        rotations = self.stack.rotations(h_BMG.shape[1], h_BMG.device)
         for block in self.stack.blocks:
             h_BMG = block(h_BMG, rotations, mask, self.kernel, None)
         return h_BMG
@@ -156,7 +164,7 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """[B, S, D]: of the T bytes, and of the cells of `blocks`, which come after them in x."""
         batch, length = x_BSD.shape[:2]
-        vectors_PKD, read_N = self.latent_vectors(latents_BMG.flatten(0, 1)), patches.read_N
+        read_N = patches.read_N
         if blocks is None:
             mask, rotations = self.stack.mask(documents_BT), self.stack.rotations(length, x_BSD.device)
         else:
@@ -164,13 +172,18 @@ class Decoder(nn.Module):
             text = length - blocks.places_BC.shape[1]
             mask = Blocked(text, blocks, self.stack.shape.attention_window)
             rotations = self.stack.rotations_with(blocks, text)
-            latent_BJ = torch.arange(len(vectors_PKD), device=x_BSD.device).view(batch, -1)
+            latent_BJ = torch.arange(batch * patches.per_row, device=x_BSD.device).view(batch, -1)
             read_N = torch.cat((read_N.view(batch, -1), latent_BJ.repeat_interleave(blocks.size, 1)), 1).flatten()
+        return self.over(x_BSD, latents_BMG, read_N, mask, rotations)
+
+    def over(self, x_BSD: Tensor, latents_BMG: Tensor, read_N: Tensor, mask: Mask, rotations: Rotations) -> Tensor:
+        """Cells that each read the latent whose place among the B M `read_N` [B S] says."""
+        vectors_PKD = self.latent_vectors(latents_BMG.flatten(0, 1))
         for layer, block in enumerate(self.stack.blocks):
             if layer < len(self.cross):
                 cross = self.cross[layer]
                 k, v = (each.index_select(0, read_N) for each in cross.held(vectors_PKD))
-                x_BSD = cross.read_by_bytes(x_BSD.flatten(0, 1), k, v).view(batch, length, -1)
+                x_BSD = cross.read_by_bytes(x_BSD.flatten(0, 1), k, v).view(x_BSD.shape)
             x_BSD = block(x_BSD, rotations, mask, self.kernel, None)
         return self.norm(x_BSD)
 
