@@ -35,6 +35,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "data prepare": ("isobyte.cli.data", "prepare", "turn a corpus into checksummed shards of symbols"),
     "data info": ("isobyte.cli.data", "info", "what a prepared folder holds"),
     "data patches": ("isobyte.cli.data_patches", "patches", "show how a rule or a run groups a text into patches"),
+    "data controls": (
+        "isobyte.cli.data_controls",
+        "controls",
+        "what permutations keep of a text, and how near to a symbol lies what is shown",
+    ),
     "bench train": (
         "isobyte.cli.bench",
         "train",
