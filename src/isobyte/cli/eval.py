@@ -22,6 +22,10 @@ def evaluate(
     per_step: int | None = None,
     without: str | None = None,
     masked_blocks: bool = False,
+    slack: bool = False,
+    probe: str | None = None,
+    probe_vocab: int = 512,
+    probe_tokenizer: str | None = None,
     device: str = "auto",
     json: bool = False,
 ) -> int:
@@ -41,13 +45,34 @@ def evaluate(
         per_step: symbols revealed at once, for the exact likelihoods of deterministic rules
         without: of a run of backbone blt, silence a part to see what it is worth: latents or ngrams
         masked_blocks: of a run of objective blt_diffusion, instead: how well it fills masked blocks
+        slack: of a run whose likelihood is a bound, instead: how far tighter bounds, and exact decoders, lie below it
+        probe: instead, direct measurements, comma-separated: words, fragility, segmentation, ...
+        probe_vocab: symbols of the BPE whose token starts probes look for, learned from the run's training text
+        probe_tokenizer: a tokenizer.json whose token starts they look for instead
         device: auto, cpu, cuda, ...
         json: one JSON object, last on standard output
     """
+    if masked_blocks + slack + (probe is not None) > 1:
+        raise UserError(
+            "are questions of their own", where="--masked-blocks, --slack, --probe", how="ask one at a time"
+        )
     if masked_blocks:
         if (passes, estimator, steps, per_step, without) != (None,) * 5:
             raise UserError("is no likelihood", where="--masked-blocks", how="leave out what estimates one")
         return _masked_blocks(run, data, column, max_bytes, seed, device, json)
+    if slack:
+        if (estimator, steps, per_step, without) != (None,) * 4:
+            raise UserError("compares likelihoods of its own choice", where="--slack", how="name no estimator or part")
+        return _slack(run, data, column, passes, max_bytes, seed, device, json)
+    if probe is not None:
+        if (passes, estimator, steps, per_step, without) != (None,) * 5:
+            raise UserError("is no likelihood", where="--probe", how="leave out what estimates one")
+        from isobyte.cli.eval_probes import evaluate_probes
+
+        return evaluate_probes(
+            run, probe.split(","), as_json=json, data=data, column=column, max_bytes=max_bytes, seed=seed,
+            device=device, vocab=probe_vocab, tokenizer=probe_tokenizer,
+        )  # fmt: skip
     from isobyte.evaluate.bpb import evaluate_run
 
     scored = evaluate_run(
@@ -78,5 +103,21 @@ def _masked_blocks(
     for each in (by_rate(found), by_position(found)):
         tables(as_json).print(each)
     console.print(summary(found))
+    emit(found, as_json=as_json)
+    return 0
+
+
+def _slack(
+    run: Path, data: Path | None, column: str, passes: int | None, max_bytes: int | None, seed: int | None,
+    device: str, as_json: bool,
+) -> int:  # fmt: skip
+    from isobyte.cli.slack_output import slack_line, slack_table
+    from isobyte.evaluate.slack import run_slack
+
+    found = run_slack(
+        run, data=data, column=column, passes=passes, max_bytes=max_bytes, seed=seed, device=device, say=console.print
+    ).to_json()
+    tables(as_json).print(slack_table(found))
+    console.print(slack_line(found))
     emit(found, as_json=as_json)
     return 0
