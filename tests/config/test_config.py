@@ -65,6 +65,15 @@ PACKED: dict[str, Any] = RUN | {
 ELSEWHERE = ("attention_window", "packing", "patches")
 """Of no use to RUN; those of WINDOWED and PACKED are. `packing` and `patches` only change together."""
 
+DIAL = {
+    "name": "d", "turns": "x", "reference": STUDY["designs"][0]["name"],
+    "positions": [{"at": at, "design": design["name"]} for at, design in enumerate(STUDY["designs"][:2])],
+}  # fmt: skip
+CLAIM = {
+    "kind": "contrast", "name": "h", "claim": "c", "overturned": "o",
+    "first": [STUDY["designs"][0]["name"]] * 2, "second": [STUDY["designs"][1]["name"]] * 2,
+}  # fmt: skip
+
 Path = tuple[str | int, ...]
 
 
@@ -97,12 +106,12 @@ def other_values(value: Any) -> list[Any]:
     if isinstance(value, int):
         return [value * 2, value + 1, value + 2, value - 1]
     if value is None:
-        return [2, 0.5, "x", {"kind": "stride"}]
+        return [2, 0.5, "x", {"kind": "stride"}, STUDY["budgets"][:1]]
     if isinstance(value, str):
         return [
             "masked", "iid", "markov", "fp32", "w24", "uniform", "all", "first", "monotonic", "embedding", value + "x",
         ]  # fmt: skip
-    return [[1.0, 2.0], {"masked": "w64"}]
+    return [[1.0, 2.0], {"masked": "w64"}, ["words"], [DIAL], [CLAIM]]
 
 
 FIELDS = [
@@ -117,6 +126,8 @@ FIELDS += [
     for name, value in (("seed", 0), ("width", 2), ("fresh", False), ("carry", False))
 ]
 FIELDS.append(pytest.param(RunConfig, WINDOWED, ("backbone", "attention_window"), None, id="attention_window"))
+DIGITS: dict[str, Any] = RUN | {"representation": {"kind": "digits", "base": 2}}
+FIELDS.append(pytest.param(RunConfig, DIGITS, ("representation", "base"), 2, id="representation.base"))
 FIELDS.append(pytest.param(RunConfig, PACKED, ("train", "patches"), 8, id="patches"))
 
 

@@ -38,6 +38,9 @@ class Recorder:
     def ended(self, run: PlannedRun, state: str, detail: str) -> None:  # noqa: ARG002
         self.states.append(state)
 
+    def noted(self, problem: str) -> None:
+        raise AssertionError(problem)
+
 
 def start(recipe: Path, out: Path) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "isobyte.cli.main", "study", "run", str(recipe), "--out", str(out), "--json"]

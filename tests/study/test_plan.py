@@ -1,14 +1,19 @@
 """The plan is a pure function of the study and its losses."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from isobyte.config.backbone import BltConfig
 from isobyte.config.study import StudyConfig
 from isobyte.cost.flops import Patches
 from isobyte.errors import UserError
+from isobyte.study.collect import collect
 from isobyte.study.execute import whole_plan
+from isobyte.study.folder import StudyFolder
 from isobyte.study.pipeline import plan_study
 from isobyte.study.plan import Cell, decide, design_ladder, optimum, plan_run
 from tiny import study_config, study_data
@@ -25,6 +30,34 @@ def play(study: StudyConfig, loss_of: dict[tuple[str, str], float], failed: set[
         if not new:
             return cells
         losses |= {c: None if c.size in failed else loss_of[c.design, c.size] for c in new}
+
+
+def granular(window: int, base: int = 2) -> StudyConfig:
+    """Bits or other digits, for autoregression and masked diffusion."""
+    data = study_data()
+    for design in data["designs"]:
+        design["representation"] = {"kind": "digits", "base": base}
+        design["tuning"]["window"] = window
+    return StudyConfig.model_validate(data)
+
+
+@pytest.mark.parametrize(("base", "digits", "name"), [(2, 8, "bits"), (4, 4, "bit pairs"), (16, 2, "nibbles")])
+def test_digits_of_bytes_are_designs_like_others(tmp_path: Path, base: int, digits: int, name: str) -> None:
+    study = granular(64, base)
+    run = plan_run(study, study.designs[0], 4e7, "w16", 0)
+    assert run.config.representation.vocab_size == base
+    assert run.cost.flops.head == 2 * 16 * base * 64
+    assert study.designs[0].representation.bytes_per_symbol == 1 / digits
+    rows = collect(study, StudyFolder.create(tmp_path / "study", study), [run.cell])
+    assert [row["representation"] for row in rows] == [name]
+
+
+def test_windows_of_digits_hold_whole_bytes() -> None:
+    with pytest.raises(ValidationError, match="a byte is 8 bits, and a window of 100 ends inside one"):
+        granular(100)
+    with pytest.raises(ValidationError, match="a byte is 2 nibbles, and a window of 33"):
+        granular(33, 16)
+    assert granular(100, 4).designs[0].tuning.window == 100
 
 
 def test_only_the_pilot_is_wanted_at_first() -> None:

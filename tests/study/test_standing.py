@@ -30,7 +30,8 @@ def row(design: str, objective: str, bpb: float, *, noise: float = 0.0, seed: in
 def panels(rows):
     names = dict.fromkeys(r["design"] for r in rows)
     own = {name: [r for r in rows if r["design"] == name] for name in names}
-    return [fit_panel(n, "bytes", own[n][0]["objective"], own[n], bootstrap=10, level=0.9, seed=0) for n in names]
+    kinds = {name: (rows[0]["representation"], rows[0]["objective"]) for name, rows in own.items()}
+    return [fit_panel(n, *kinds[n], own[n], bootstrap=10, level=0.9, seed=0) for n in names]
 
 
 def test_best_runs_are_ranked_and_held_against_ar() -> None:
@@ -104,6 +105,19 @@ def test_patched_designs_stand_against_the_flat_one() -> None:
     html = standing_table({"standings": found, "options": {"level": 0.9}}, "../")
     assert "Bytes per patch" in html
     assert "4.25" in html
+
+
+def test_the_finer_representation_comes_first_and_each_has_its_own_autoregression() -> None:
+    """Bits and nibbles are two representations: diffusion on one never stands against autoregression on the other."""
+    rows = [row(f"{kind}-ar", "ar", 2.0, representation=kind) for kind in ("bytes", "bits", "nibbles", "bpe")]
+    rows.append(row("bits-masked", "masked", 3.0, representation="bits"))
+    found = [(pair.a.name, pair.b.name) for pair in pairs(panels(rows)) if pair.contrast == "representation"]
+    assert set(found) == {
+        ("bits-ar", "nibbles-ar"), ("bits-ar", "bytes-ar"), ("bits-ar", "bpe-ar"),
+        ("nibbles-ar", "bytes-ar"), ("nibbles-ar", "bpe-ar"), ("bytes-ar", "bpe-ar"),
+    }  # fmt: skip
+    found = [(pair.a.name, pair.b.name) for pair in pairs(panels(rows)) if pair.contrast == "objective"]
+    assert found == [("bits-masked", "bits-ar")]
 
 
 def test_backbones_of_one_objective_are_compared_as_designs() -> None:

@@ -14,19 +14,20 @@ Recipe = Annotated[str, tyro.conf.Positional]
 Overrides = Annotated[tuple[str, ...], tyro.conf.Positional]
 
 
-def run(recipe: Recipe, overrides: Overrides = (), *, out: Path, json: bool = False) -> int:
+def run(recipe: Recipe, overrides: Overrides = (), *, out: Path, scale: str | None = None, json: bool = False) -> int:
     """Train every run of a study that is not there yet, fit, and write the report.
 
     Args:
         recipe: a shipped recipe's name or a .toml file
         overrides: key.path=value, for example evaluate.passes=16
         out: the study's folder; the same command goes on where it stopped
+        scale: of a recipe that has several: cpu, gpu, paper
         json: print the headline numbers as one JSON object, last on standard output
     """
     from isobyte.cli.study_progress import Progress
     from isobyte.study.pipeline import run_study
 
-    study = load_recipe(recipe, StudyConfig, overrides)
+    study = load_recipe(recipe, StudyConfig, overrides, scale)
     with Progress(console) as observer:
         summary = run_study(study, out, observer)
     console.print(f"report: {out / 'report.html'}")
@@ -34,19 +35,22 @@ def run(recipe: Recipe, overrides: Overrides = (), *, out: Path, json: bool = Fa
     return 0
 
 
-def plan(recipe: Recipe, overrides: Overrides = (), *, out: Path | None = None, json: bool = False) -> int:
+def plan(
+    recipe: Recipe, overrides: Overrides = (), *, out: Path | None = None, scale: str | None = None, json: bool = False
+) -> int:
     """Show what a study would run: shapes, steps, FLOPs, expected time. Nothing is trained.
 
     Args:
         recipe: a shipped recipe's name or a .toml file
         overrides: key.path=value
         out: the study's folder, if it has begun: what is measured there replaces what is assumed
+        scale: of a recipe that has several: cpu, gpu, paper
         json: one JSON object, last on standard output
     """
     from isobyte.cli.study_tables import plan_table
     from isobyte.study.pipeline import plan_study
 
-    study = load_recipe(recipe, StudyConfig, overrides)
+    study = load_recipe(recipe, StudyConfig, overrides, scale)
     planned = plan_study(study, out)
     tables(json).print(plan_table(planned))
     emit(planned, as_json=json)

@@ -50,6 +50,9 @@ class Progress:
         style = {"done": "green"}.get(state, "red")
         self.console.print(f"[{style}]{state:>6}[/]  {_name(run)}  {detail}  ({elapsed:.0f} s)")
 
+    def noted(self, problem: str) -> None:
+        self.console.print(f"[red]failed[/]  {problem}", soft_wrap=True)
+
 
 def _name(run: PlannedRun) -> str:
     cell = run.cell

@@ -1,4 +1,7 @@
-"""Recipes: TOML files that hold a whole config, by name from the package or by path, with dotted overrides."""
+"""Recipes: TOML files that hold a whole config, by name from the package or by path, with dotted overrides.
+
+What a recipe may say beside its config, and how it is worked in, is in `config.compose`.
+"""
 
 import json
 import tomllib
@@ -9,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from isobyte.config.base import Config
+from isobyte.config.compose import compose, put
 from isobyte.config.run import RunConfig
 from isobyte.config.study import StudyConfig
 from isobyte.errors import UserError, nearest
@@ -21,21 +25,26 @@ def shipped() -> list[str]:
     return sorted(p.name.removesuffix(".toml") for p in files("isobyte.recipes").iterdir() if p.name.endswith(".toml"))
 
 
-def load_recipe(recipe: str, kind: type[C], overrides: tuple[str, ...] = ()) -> C:
-    """The config of type `kind` that a recipe's name or file holds, after `key.path=value` overrides.
+def load_recipe(recipe: str, kind: type[C], overrides: tuple[str, ...] = (), scale: str | None = None) -> C:
+    """The config of type `kind` that a recipe's name or file holds at one of its scales, after `key.path=value`
+    overrides.
 
-    A value is JSON where it parses as JSON, else a string; a list's items are named by index or by their `name`.
-    Raises UserError for an unknown recipe, field or kind, naming the nearest valid ones.
+    A value is JSON where it parses as JSON, else a string; a list's items are named by index or by their `name`, or
+    several of them by a pattern: `designs.*.tuning.window=128`.
+    Raises UserError for an unknown recipe, scale, field or kind, naming the nearest valid ones.
     """
-    data = _read(recipe)
+    data = compose(recipe, _read, scale)
     for override in overrides:
-        _override(data, override)
+        key, sign, raw = override.partition("=")
+        if not sign:
+            raise UserError("is no override", where=repr(override), how="write key.path=value")
+        put(data, key, _value(raw), where=repr(override))
     return validate(kind, data, where=recipe)
 
 
 def recipe_kind(recipe: str) -> type[StudyConfig] | type[RunConfig]:
     """Whether a recipe holds a study or a run: a study has designs."""
-    return StudyConfig if "designs" in _read(recipe) else RunConfig
+    return StudyConfig if {"designs", "include"} & set(_read(recipe)) else RunConfig
 
 
 def validate(kind: type[C], data: dict[str, Any], where: str) -> C:
@@ -63,35 +72,11 @@ def _read(recipe: str) -> dict[str, Any]:
         raise UserError(str(problem), where=recipe) from None
 
 
-def _override(data: dict[str, Any], override: str) -> None:
-    key, sign, raw = override.partition("=")
-    if not sign:
-        raise UserError("is no override", where=repr(override), how="write key.path=value")
+def _value(raw: str) -> Any:
     try:
-        value = json.loads(raw)
+        return json.loads(raw)
     except ValueError:
-        value = raw
-    *parents, last = key.split(".")
-    node: Any = data
-    for part in parents:
-        node = node.setdefault(part, {}) if isinstance(node, dict) else node[_index(node, part, override)]
-    if isinstance(node, list):
-        node[_index(node, last, override)] = value
-    elif isinstance(node, dict):
-        node[last] = value
-    else:
-        raise UserError("reaches into a plain value", where=repr(override), how="shorten the path")
-
-
-def _index(items: Any, part: str, override: str) -> int:
-    if isinstance(items, list):
-        names = [str(item.get("name", i)) if isinstance(item, dict) else str(i) for i, item in enumerate(items)]
-        if part in names:
-            return names.index(part)
-        if part.isdigit() and int(part) < len(items):
-            return int(part)
-        raise UserError(f"has no item {part!r}", where=repr(override), how=nearest(part, names))
-    raise UserError("reaches into a plain value", where=repr(override), how="shorten the path")
+        return raw
 
 
 def _fault(error: Any, kind: type[Config]) -> str:

@@ -1,17 +1,21 @@
 """A study: designs trained at matched compute over a grid of budgets and sizes."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from isobyte.config.base import Config
 from isobyte.config.data import DataConfig
+from isobyte.config.dials import DialConfig, Hypothesis, check_hypotheses
 from isobyte.config.family import BltFamily, Family, FlatFamily
 from isobyte.config.objective import Objective
 from isobyte.config.permutation import Permutation
 from isobyte.config.representation import Representation
-from isobyte.config.run import check_design, check_permutation
+from isobyte.config.run import check_design, check_patchwise, check_permutation
 from isobyte.config.train import AdamW, Cosine, EvaluateConfig, LrSchedule
+
+Probe = Literal["words", "fragility", "segmentation", "layers"]
+"""Direct measurements of a trained network."""
 
 
 class Tuning(Config):
@@ -46,14 +50,21 @@ class DesignConfig(Config):
     backbone: Family = FlatFamily()
     tied: bool = False
     bytes_per_symbol: PositiveFloat | None = None
-    """Expected, for planning alone; runs measure their own."""
+    """Expected where only the text tells, for planning alone; runs measure their own."""
+    budgets: tuple[PositiveFloat, ...] | None = Field(default=None, min_length=1)
+    """Those of the study's budgets that it is trained at; None means all."""
+    per_budget: PositiveInt | None = None
+    """Sizes at each budget, where it is another number than the grid's."""
     tuning: Tuning
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
         patched = isinstance(self.backbone, BltFamily)
-        check_design(self.representation, self.objective, tied=self.tied, patched=patched)
-        patching = self.backbone.patching if isinstance(self.backbone, BltFamily) else None
+        check_design(self.representation, self.objective, window=self.tuning.window, tied=self.tied, patched=patched)
+        patching = None
+        if isinstance(self.backbone, BltFamily):
+            patching = self.backbone.patching
+            check_patchwise(self.objective, self.backbone.hash_sizes, "bytes")
         check_permutation(self.permutation, self.representation, self.objective, patching)
         if patched and self.tied:
             raise ValueError("the head of backbone blt never reuses a table; leave tied false")
@@ -91,6 +102,10 @@ class StudyConfig(Config):
     data: DataConfig
     evaluate: EvaluateConfig = EvaluateConfig()
     seeds: tuple[int, ...] = (0,)
+    dials: tuple[DialConfig, ...] = ()
+    hypotheses: tuple[Hypothesis, ...] = ()
+    probes: tuple[Probe, ...] = ()
+    """Asked of the runs of the first seed, as far as they have them (`isobyte eval --probe`)."""
     fit: FitConfig = FitConfig()
 
     @model_validator(mode="after")
@@ -100,10 +115,15 @@ class StudyConfig(Config):
             raise ValueError(f"designs share a name: {sorted(names)}")
         if list(self.budgets) != sorted(set(self.budgets)):
             raise ValueError("budgets must be distinct and ascending")
+        for design in self.designs:
+            strange = set(design.budgets or ()) - set(self.budgets)
+            if strange:
+                raise ValueError(f"design {design.name!r} has budgets that the study has not: {sorted(strange)}")
         unknown = set(self.grid.centre) - set(names)
         if unknown:
             raise ValueError(f"grid.centre names no design: {sorted(unknown)}")
         strangers = set(self.grid.centre.values()) - set(self.grid.sizes)
         if strangers:
             raise ValueError(f"grid.centre names sizes outside grid.sizes: {sorted(strangers)}")
+        check_hypotheses(self.hypotheses, self.dials, names)
         return self

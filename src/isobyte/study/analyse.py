@@ -8,6 +8,7 @@ from isobyte.study import sentences
 from isobyte.study.caution import cautions
 from isobyte.study.compare import compare
 from isobyte.study.conventions import under_conventions
+from isobyte.study.dials import judged, turned
 from isobyte.study.fit import strict
 from isobyte.study.isoflop import isoflops
 from isobyte.study.pairs import Pair, pairs
@@ -47,6 +48,8 @@ def analyse(
         "designs": designs,
         "standings": standings(panels, level),
         "comparisons": comparisons,
+        "dials": turned(study, rows, level),
+        "hypotheses": judged(study, rows, level),
         "conventions": under_conventions(matched, panels, _conventions(panels), level),
         "warnings": cautions(panels, designs, comparisons, reference(study).get("unigram")),
     }

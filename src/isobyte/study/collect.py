@@ -33,7 +33,7 @@ def _row(study: StudyConfig, folder: StudyFolder, design: Any, cell: Cell) -> di
     measured = result or {}
     return {
         "design": cell.design,
-        "representation": config.representation.kind,
+        "representation": config.representation.name,
         "objective": config.objective.kind,
         "backbone": config.backbone.kind,
         "variant": config.objective.canonical_json(),

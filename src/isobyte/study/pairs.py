@@ -5,7 +5,7 @@ from itertools import combinations
 
 from isobyte.study.panel import Panel
 
-ORDER = {"representation": ("bytes", "bpe"), "objective": ("masked", "ar")}
+ORDER = {"representation": ("bits", "bit pairs", "nibbles", "bytes", "bpe"), "objective": ("masked", "ar")}
 """The first of a pair is the one that comes first here: the gap says how much more it needs."""
 
 

@@ -11,6 +11,7 @@ from isobyte.config.data import DataConfig
 from isobyte.config.study import StudyConfig
 from isobyte.data.prepare import prepare
 from isobyte.files import read_json, write_json
+from isobyte.study.beside import beside_jobs, controls_of, measure_beside, probes_of
 from isobyte.study.collect import collect
 from isobyte.study.execute import Observer, execute, whole_plan
 from isobyte.study.folder import StudyFolder, settle
@@ -27,9 +28,12 @@ def run_study(study: StudyConfig, out: Path, observer: Observer) -> dict[str, An
         try:
             _prepare_data(folder, runs)
             cells, losses = settle(study, folder)
+            sample = sorted(runs, key=lambda run: run.cost.parameters.N)[len(runs) // 2]
             if any(cell not in losses for cell in cells):
-                sample = sorted(runs, key=lambda run: run.cost.parameters.N)[len(runs) // 2]
                 execute(study, folder, choose(folder, sample), observer)
+            jobs = beside_jobs(study, folder)
+            for problem in measure_beside(jobs, choose(folder, sample)) if jobs else ():
+                observer.noted(problem)
         finally:
             _add_seconds(folder, time.monotonic() - started)
         return write_study_report(out)
@@ -119,6 +123,8 @@ def describe(study: StudyConfig, folder: StudyFolder, rows: list[dict[str, Any]]
         "hash": study.content_hash(),
         "budgets": list(study.budgets),
         "designs": [design.model_dump(mode="json") for design in study.designs],
+        "dials": [dial.model_dump(mode="json") for dial in study.dials],
+        "hypotheses": [hypothesis.model_dump(mode="json") for hypothesis in study.hypotheses],
         "evaluate": study.evaluate.model_dump(mode="json"),
         "seeds": list(study.seeds),
         "corpus": _corpus(folder),
@@ -126,6 +132,8 @@ def describe(study: StudyConfig, folder: StudyFolder, rows: list[dict[str, Any]]
         "packing": read_json(packing) if packing.exists() else None,
         "decisions": [dataclasses.asdict(decision) for decision in decisions],
         "scorers": _scorers(folder),
+        "controls": controls_of(folder),
+        "probes": probes_of(study, folder),
         "wall_seconds": read_json(timing)["wall_seconds"] if timing.exists() else None,
     }
 

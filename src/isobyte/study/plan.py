@@ -114,18 +114,19 @@ def _decide_design(
 ) -> Iterator[tuple[list[Cell], Decision]]:
     """Budget by budget, as far as what is measured allows."""
     grid, ladder, N = study.grid, study.grid.sizes, design_ladder(study, design)
+    budgets = [budget for budget in study.budgets if design.budgets is None or budget in design.budgets]
     centre = ladder.index(grid.centre.get(design.name, ladder[len(ladder) // 2]))
     reason = "pilot: centred where the recipe says"
-    for i, budget in enumerate(study.budgets):
-        first = list(_around(centre, grid.per_budget, len(ladder)))
+    for i, budget in enumerate(budgets):
+        first = list(_around(centre, design.per_budget or grid.per_budget, len(ladder)))
         sizes, cells, complete = _extended(study, design.name, budget, first, losses)
         if sizes != first:
             reason += f"; grown to {ladder[sizes[0]]}..{ladder[sizes[-1]]}: the best size lay at the edge"
         yield cells, Decision(design.name, budget, ladder[centre], tuple(ladder[s] for s in sizes), reason)
-        if i + 1 == len(study.budgets) or not (complete or speculate):
+        if i + 1 == len(budgets) or not (complete or speculate):
             return
         found = optimum(cells, losses, N) if complete else math.log(N[ladder[centre]])
-        target = found + grid.exponent * math.log(study.budgets[i + 1] / budget)
+        target = found + grid.exponent * math.log(budgets[i + 1] / budget)
         centre = min(range(len(ladder)), key=lambda s: abs(math.log(N[ladder[s]]) - target))
         reason = f"centred at N = {math.exp(target):.3g}, from the optimum below and N ~ C^{grid.exponent:g}"
 

@@ -95,6 +95,8 @@ OBJECTIVE = {
     "any_order": "any-order autoregressive",
     "eso": "Eso-LM",
     "digits": "digit diffusion",
+    "patch_ar": "patch autoregressive",
+    "patch_masked": "patch diffusion",
 }
 
 

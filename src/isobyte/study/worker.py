@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from isobyte.files import write_json
+
 
 def main() -> None:
     answers, sys.stdout = sys.stdout, sys.stderr
@@ -27,7 +29,7 @@ def main() -> None:
     while True:
         job = jobs.get()
         try:
-            result = _measure(job) if job["do"] == "measure" else _train(job, say)
+            result = DO[job["do"]](job, say)
             say("done", key=job["key"], result=result)
         except KeyboardInterrupt:
             say("interrupted", key=job["key"])
@@ -67,13 +69,49 @@ def _train(job: dict[str, Any], say: Any) -> dict[str, Any]:
     return train(config, prepared, Path(job["path"]), runtime=Runtime(**job["runtime"]), report=report)
 
 
-def _measure(job: dict[str, Any]) -> dict[str, Any]:
+def _measure(job: dict[str, Any], _say: Any) -> dict[str, Any]:
     """FLOP/s of bare training steps on this device with `threads` threads, the first steps left out."""
     from isobyte.evaluate.throughput import training_throughput
     from isobyte.train.runtime import Runtime
 
     config, prepared = _open(job)
     return training_throughput(config, prepared, Runtime(**job["runtime"]), seconds=job["seconds"])
+
+
+def _probe(job: dict[str, Any], _say: Any) -> dict[str, Any]:
+    """The probes among `names` that the run has, kept beside it."""
+    from isobyte.data.prepared import Prepared
+    from isobyte.evaluate.probes import probe_run, probes_of
+    from isobyte.train.folder import RunFolder
+
+    folder = RunFolder(Path(job["path"]))
+    has = probes_of(folder.config())
+    names = [name for name in job["names"] if name in has]
+    prepared = Prepared.open(Path(job["data"]))
+    found = probe_run(
+        folder.path, names, text=prepared.stream("heldout"), training=prepared.stream("train"),
+        max_bytes=job["max_bytes"],
+    )  # fmt: skip
+    write_json(folder.probes, found)
+    return found
+
+
+def _controls(job: dict[str, Any], _say: Any) -> dict[str, Any]:
+    """Of what each design of a study reads, kept in the file `path`."""
+    from isobyte.config.study import StudyConfig
+    from isobyte.evaluate.controls.designs import designs_controls
+    from isobyte.evaluate.controls.measure import MAX_BYTES
+    from isobyte.evaluate.controls.texts import Texts
+
+    study = StudyConfig.model_validate(job["study"])
+    texts = Texts(study.data, max_bytes=MAX_BYTES)
+    found = designs_controls({design.name: design for design in study.designs}, texts, texts.tokens())
+    write_json(Path(job["path"]), found)
+    return found
+
+
+DO = {"train": _train, "measure": _measure, "probe": _probe, "controls": _controls}
+"""What a job asks for."""
 
 
 if __name__ == "__main__":

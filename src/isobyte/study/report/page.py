@@ -8,11 +8,13 @@ from typing import Any
 
 from isobyte.study import words
 from isobyte.study.analyse import single_budget
-from isobyte.study.report import records, tables
+from isobyte.study.report import dial_tables, records, tables
 from isobyte.study.report.chart import Figure
+from isobyte.study.report.controls_table import controls_table
 from isobyte.study.report.legend import figure_html
 from isobyte.study.report.markup import definitions, flatten, paragraph, section
 from isobyte.study.report.plotly_chart import plotly_figure
+from isobyte.study.report.probe_tables import probes_html
 from isobyte.study.report.standing_table import standing_table
 
 Analysis = dict[str, Any]
@@ -49,6 +51,11 @@ def _name(analysis: Analysis) -> str:
 
 def _body(analysis: Analysis, rows: list[dict[str, Any]], figures: dict[str, Figure], prefix: str) -> list[str]:
     sections = {
+        "verdicts": ("What was asked, and what was measured", [dial_tables.verdicts(analysis)]),
+        "dials": ("Dials", _dials(analysis, figures["dials"])),
+        "controls": ("Controls", _controls(analysis)),
+        "probes": ("Probes", probes_html(analysis, figures)),
+        "ledger": ("Other costs matched", _ledger(analysis)),
         "isoflop": ("IsoFLOP curves", _isoflop(analysis, figures["isoflop"], prefix)),
         "standing": ("At equal compute", _standing(analysis, prefix)),
         "envelope": ("Loss against compute", [figure_html(figures["envelope"])]),
@@ -135,6 +142,37 @@ def _isoflop(analysis: Analysis, figure: Figure, prefix: str) -> list[str]:
         "its curve has a minimum inside the grid; the diamond is the vertex of the parabola through the runs."
     )
     return [paragraph(text) if figure.charts else "", figure_html(figure), tables.optima_table(analysis, prefix)]
+
+
+def _dials(analysis: Analysis, figure: Figure) -> list[str]:
+    text = (
+        "A dial turns one setting, from the end that is like autoregression to the one that is like masked diffusion. "
+        "The gap at a position is the BPB of the design there above that of its reference, at equal compute and seed "
+        "by seed. Positions are evenly spread. The band is the interval "
+        "over seeds: it tells what other seeds would do, not what another text or size would."
+    )
+    found = [figure_html(figure), dial_tables.changes_table(analysis), dial_tables.dials_table(analysis)]
+    return [paragraph(text), *found] if any(found) else []
+
+
+def _controls(analysis: Analysis) -> list[str]:
+    found = controls_table(analysis["study"].get("controls") or {})
+    text = (
+        "What reading in another order keeps of the text: mutual information between bytes by their distance, 3-grams "
+        "that the text has too, bytes per token of a BPE of the text. And what the objective shows when it asks: how "
+        "far away the nearest visible byte stands in the text, how many stand in a row beside it, and what pairs of "
+        "bytes tell at those distances, added up as a yardstick (`isobyte data controls` has standard errors)."
+    )
+    return [paragraph(text), found] if found else []
+
+
+def _ledger(analysis: Analysis) -> list[str]:
+    found = dial_tables.ledger_table(analysis) if analysis["hypotheses"] else ""
+    text = (
+        "Is it the accounting? Each row matches another cost: FLOPs as other people count them, parameters, or bytes "
+        "of text that were read. A design's BPB at that cost is read off the line between its budgets."
+    )
+    return [paragraph(text), found] if found else []
 
 
 def _gap(analysis: Analysis, figure: Figure) -> list[str]:

@@ -26,6 +26,8 @@ HUES = {
     "any_order": ("#6b6b1f", "#9a972f"),
     "eso": ("#9c2a5c", "#dd82ab"),
     "digits": ("#4d5560", "#87929e"),
+    "patch_ar": ("#2f9fc4", "#2f9fc4"),
+    "patch_masked": ("#c9567a", "#c9567a"),
 }
 """Objective -> colours on bytes and on BPE."""
 KNOWN = {
