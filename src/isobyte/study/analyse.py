@@ -36,7 +36,7 @@ def analyse(
     panels = [fit_panel(name, *_kinds(part, name), part, **options) for name, part in _by_design(study, rows).items()]
     greatest = greatest_compute(panels)
     designs = [_design(study, panel, BEYOND * greatest, level) for panel in panels]
-    matched = [] if single_budget(study) else pairs(panels)
+    matched = _matched(study, panels)
     comparisons = [_compare(pair, greatest, level) for pair in matched]
     analysis = {
         "format": FORMAT,
@@ -103,6 +103,17 @@ def settings(study: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def single_budget(study: Mapping[str, Any]) -> bool:
     """Whether the study compares at one budget by design, and so has no gap to state."""
     return len(study.get("budgets") or ()) == 1
+
+
+def _matched(study: Mapping[str, Any], panels: list[Panel]) -> list[Pair]:
+    """Pairs to state a gap for; of a study that turns dials, whose designs are many and have few runs each, those with
+    a law on both sides."""
+    if single_budget(study):
+        return []
+    found = pairs(panels)
+    if not study.get("dials") and not study.get("hypotheses"):
+        return found
+    return [pair for pair in found if pair.a.summary is not None and pair.b.summary is not None]
 
 
 def reference(study: Mapping[str, Any]) -> dict[str, float]:

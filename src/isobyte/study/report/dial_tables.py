@@ -11,7 +11,7 @@ from isobyte.study.report.markup import Cell, paragraph, stacked, table
 Analysis = dict[str, Any]
 
 TAG = {"supported": "remark", "contradicted": "problem", "open": "caution", "not measured": "caution"}
-MEASURES = {COMPUTE: "compute, exact", "parameters": "parameters, not compute", "text": "bytes of text, not compute"}
+MEASURES = {COMPUTE: "compute, exact", "parameters": "parameters", "text": "bytes of text"}
 
 
 def dials_table(analysis: Analysis) -> str:
@@ -85,7 +85,7 @@ def _measured(found: dict[str, Any], analysis: Analysis) -> str:
     changed = found["changes_sign_under"]
     measures = len([each for each in found["by_measure"] if each["estimate"]])
     if changed:
-        return f"{text} The sign changes when {_list(changed)} is matched instead."
+        return f"{text} The sign changes when what is matched is {_list(changed)}."
     return f"{text} The sign is the same by all {measures} measures of cost." if measures > 1 else text
 
 
