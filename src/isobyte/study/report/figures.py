@@ -12,15 +12,16 @@ from isobyte.study.report.probe_figure import probe_figures
 
 
 def all_figures(analysis: dict[str, Any], rows: list[dict[str, Any]]) -> list[Figure]:
-    """`isoflop`, `envelope`, `gap`, `optimal` and `dials`, in this order, then those of probes that there are.
+    """`isoflop`, `envelope`, `gap` and `optimal`, in this order, then `dials` and those of probes where there are any.
 
-    Charts without data are left out."""
+    Charts without data are left out.
+    """
     styles = design_styles(analysis["designs"])
     return [
         isoflop_figure(analysis, rows, styles),
         envelope_figure(analysis, styles),
         gap_figure(analysis, styles),
         optimal_figure(analysis, styles),
-        dial_figure(analysis),
+        *([dial_figure(analysis)] if analysis["dials"] else []),
         *probe_figures(analysis, styles),
     ]

@@ -52,7 +52,7 @@ def _name(analysis: Analysis) -> str:
 def _body(analysis: Analysis, rows: list[dict[str, Any]], figures: dict[str, Figure], prefix: str) -> list[str]:
     sections = {
         "verdicts": ("What was asked, and what was measured", [dial_tables.verdicts(analysis)]),
-        "dials": ("Dials", _dials(analysis, figures["dials"])),
+        "dials": ("Dials", _dials(analysis, figures.get("dials"))),
         "controls": ("Controls", _controls(analysis)),
         "probes": ("Probes", probes_html(analysis, figures)),
         "ledger": ("Other costs matched", _ledger(analysis)),
@@ -144,7 +144,9 @@ def _isoflop(analysis: Analysis, figure: Figure, prefix: str) -> list[str]:
     return [paragraph(text) if figure.charts else "", figure_html(figure), tables.optima_table(analysis, prefix)]
 
 
-def _dials(analysis: Analysis, figure: Figure) -> list[str]:
+def _dials(analysis: Analysis, figure: Figure | None) -> list[str]:
+    if figure is None:
+        return []
     text = (
         "A dial turns one setting, from the end that is like autoregression to the one that is like masked diffusion. "
         "The gap at a position is the BPB of the design there above that of its reference, at equal compute and seed "
