@@ -72,6 +72,8 @@ def symbol_walk(objective: kinds.Objective, network: Network, x_WT: Tensor, orde
             from isobyte.objective.walk_digits import symbol_by_symbol
 
             return symbol_by_symbol(network, x_WT, order.choose)
+        case kinds.PatchwiseConfig():
+            raise ValueError("patches are not revealed symbol by symbol: see objective.walk_patches")
 
 
 def masked_walk(log_probs: LogProbs, x_WT: Tensor, vocab: int, choose: Choose, *, told_rate: bool = False) -> Walk:
