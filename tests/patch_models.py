@@ -1,6 +1,7 @@
 """Networks of whole patches small enough to ask everything, and an oracle that answers as well as can be."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,10 +12,15 @@ from isobyte.backbone.mask import PatchesHidden
 from isobyte.backbone.patching.patcher import NgramTable
 from isobyte.config.backbone import BltConfig, FlatConfig
 from isobyte.config.patching import BytePatching, EntropyPatching, NgramScorer, Patching, SpacePatching, StaticPatching
+from isobyte.config.run import RunConfig
+from isobyte.data.prepare import prepare
 from isobyte.likelihood.oracle import all_sequences
 from isobyte.likelihood.patchwise import hidden_patches_nats
 from isobyte.objective.base import LogProbs, View
 from isobyte.objective.patchwise import Grouping, grouping_of
+from isobyte.train.loop import train
+from isobyte.train.runtime import Runtime
+from tiny import run_data
 
 LETTERS = (32, 97)
 RULES: dict[str, Patching] = {
@@ -156,3 +162,20 @@ class PatchOracle:
                     mass[text[m][len(so_far)] if len(text[m]) > len(so_far) else END] += p
             self.known[key] = (mass / mass.sum()).log()
         return self.known[key]
+
+
+LOCAL = {"layers": 1, "width": 8, "heads": 2}
+PATCHED = {
+    "kind": "blt", "encoder": LOCAL, "decoder": LOCAL, "latent": LOCAL, "hash_sizes": [],
+    "patching": {"kind": "space", "max_length": 6},
+}  # fmt: skip
+KINDS = ["patch_ar", "patch_masked"]
+
+
+def train_kinds(root: Path) -> dict[str, Path]:
+    """A run of each kind after four steps, in folders of `root`."""
+    for kind in KINDS:
+        config = RunConfig.model_validate(run_data(kind, steps=4) | {"backbone": PATCHED})
+        prepared = prepare(config.data, config.representation, root / "data")
+        train(config, prepared, root / kind, runtime=Runtime(threads=1))
+    return {kind: root / kind for kind in KINDS}

@@ -3,33 +3,15 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from isobyte.config.run import RunConfig
-from isobyte.data.prepare import prepare
-from isobyte.train.loop import train
-from isobyte.train.runtime import Runtime
-from tiny import run_data
-
-LOCAL = {"layers": 1, "width": 8, "heads": 2}
-PATCHED = {
-    "kind": "blt", "encoder": LOCAL, "decoder": LOCAL, "latent": LOCAL, "hash_sizes": [],
-    "patching": {"kind": "space", "max_length": 6},
-}  # fmt: skip
-KINDS = ["patch_ar", "patch_masked"]
+from patch_models import KINDS, train_kinds
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("patches")
-    for kind in KINDS:
-        data: dict[str, Any] = run_data(kind, steps=4) | {"backbone": PATCHED}
-        config = RunConfig.model_validate(data)
-        prepared = prepare(config.data, config.representation, root / "data")
-        train(config, prepared, root / kind, runtime=Runtime(threads=1))
-    return {kind: root / kind for kind in KINDS}
+    return train_kinds(tmp_path_factory.mktemp("patches"))
 
 
 @pytest.mark.parametrize("kind", KINDS)

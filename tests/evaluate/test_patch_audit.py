@@ -1,42 +1,24 @@
 """Runs of whole patches pass their audit, and networks that see what they are asked are found."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from isobyte.config.objective import PatchArConfig, PatchMaskedConfig
-from isobyte.config.run import RunConfig
-from isobyte.data.prepare import prepare
 from isobyte.evaluate.audit import audit_run
 from isobyte.evaluate.leak_patches import patch_leak
 from isobyte.objective.base import View, network_log_probs
 from isobyte.objective.patchwise import grouping_of
-from isobyte.train.loop import train
-from isobyte.train.runtime import Runtime
-from patch_models import RULES, patch_net
-from tiny import run_data
+from patch_models import KINDS, RULES, patch_net, train_kinds
 
-LOCAL = {"layers": 1, "width": 8, "heads": 2}
-PATCHED = {
-    "kind": "blt", "encoder": LOCAL, "decoder": LOCAL, "latent": LOCAL, "hash_sizes": [],
-    "patching": {"kind": "space", "max_length": 6},
-}  # fmt: skip
-KINDS = ["patch_ar", "patch_masked"]
 TEXT = torch.tensor([list(b"ab cd efgh"), list(b"a b c dddd")])
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("patches")
-    for kind in KINDS:
-        data: dict[str, Any] = run_data(kind, steps=4) | {"backbone": PATCHED}
-        config = RunConfig.model_validate(data)
-        prepared = prepare(config.data, config.representation, root / "data")
-        train(config, prepared, root / kind, runtime=Runtime(threads=1))
-    return {kind: root / kind for kind in KINDS}
+    return train_kinds(tmp_path_factory.mktemp("patches"))
 
 
 @pytest.mark.parametrize("kind", KINDS)

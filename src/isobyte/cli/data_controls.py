@@ -11,6 +11,7 @@ from isobyte.config.recipes import load_recipe, recipe_kind
 from isobyte.config.run import RunConfig
 from isobyte.config.study import DesignConfig, StudyConfig
 from isobyte.errors import UserError
+from isobyte.study import words
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -129,7 +130,7 @@ def _rows() -> dict[str, Any]:
     return {
         "symbols": lambda f: f["representation"]["kind"],
         "objective": lambda f: f["objective"]["kind"],
-        "permutation": lambda f: _permutation(f["permutation"]),
+        "permutation": lambda f: words.permutation(f["permutation"]),
         "window": lambda f: f"{f['window']:,}",
         "windows measured": lambda f: f"{f['windows']:,}",
         "entropy, bits a symbol": lambda f: _mean(f["histogram"]["entropy"]),
@@ -144,15 +145,6 @@ def _rows() -> dict[str, Any]:
         "visible run, bytes": lambda f: _mean(f["run_bytes"]),
         "told by visible, bits": lambda f: _mean(f["information"]),
     }
-
-
-def _permutation(given: dict[str, Any] | None) -> str:
-    if given is None:
-        return "none"
-    told = [f"{given[name]}" for name in ("width", "stride") if name in given]
-    told += [name for name in ("fresh", "carry") if given.get(name)]
-    told += [f"{given['units']['kind']}s"] if "units" in given else []
-    return " ".join([given["kind"], *told])
 
 
 def _mean(measured: dict[str, Any] | None) -> str:

@@ -1,6 +1,7 @@
 """Numbers and names as a reader wants them: the same everywhere in a report."""
 
 import math
+from typing import Any
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 UNKNOWN = "–"
@@ -106,3 +107,13 @@ def representation(kind: str) -> str:
 
 def objective(kind: str) -> str:
     return OBJECTIVE.get(kind, kind)
+
+
+def permutation(given: dict[str, Any] | None) -> str:
+    """The kind of a reading order and what it is told: `nearby 4 fresh`."""
+    if given is None:
+        return "as it stands"
+    told = [f"{given[name]:g}" for name in ("width", "stride") if name in given]
+    told += [name for name in ("fresh", "carry") if given.get(name)]
+    told += [f"{given['units']['kind']}s"] if "units" in given else []
+    return " ".join([given["kind"], *told])

@@ -13,7 +13,7 @@ def controls_table(controls: dict[str, dict[str, Any]]) -> str:
     rows = [
         [
             name,
-            _order(found["permutation"]),
+            words.permutation(found["permutation"]),
             _mean({"value": found["histogram"]["total_variation"]}),
             *(_told(found, lag) for lag in LAGS),
             _mean((found["ngram_overlap"] or {}).get("3")),
@@ -28,16 +28,6 @@ def controls_table(controls: dict[str, dict[str, Any]]) -> str:
                "3-grams kept", "Bytes per token", "Nearest visible, bytes", "Visible run, bytes",
                "Told by visible, bits"]  # fmt: skip
     return table(columns, rows, caption="Controls on the text, before any training", sortable=True)
-
-
-def _order(given: dict[str, Any] | None) -> str:
-    """The kind and what it is told, as `nearby 4 fresh`."""
-    if given is None:
-        return "as it stands"
-    told = [f"{given[name]:g}" for name in ("width", "stride") if name in given]
-    told += [name for name in ("fresh", "carry") if given.get(name)]
-    told += [f"{given['units']['kind']}s"] if "units" in given else []
-    return " ".join([given["kind"], *told])
 
 
 def _mean(measured: dict[str, Any] | None) -> Cell:
