@@ -136,6 +136,14 @@ def test_what_fails_is_told_and_the_rest_is_done(monkeypatch: pytest.MonkeyPatch
     assert (len(pool.replaced), pool.closed, pool.sizes) == (1, True, min(workers, 5))
 
 
+def test_progress_counts_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beside, "Pool", Scripted)
+    heard: list[tuple[str, int]] = []
+    jobs = [{"key": key, "ends": end} for key, end in (("a", "done"), ("b", "failed"), ("c", "done"))]
+    measure_beside(jobs, ONE, lambda key, left: heard.append((key, left)))
+    assert heard == [("a", 2), ("c", 0)]
+
+
 def test_a_worker_that_cannot_start_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(Scripted):
         def __init__(self, *_: int) -> None:
@@ -188,12 +196,16 @@ class Listener:
 
     def __init__(self) -> None:
         self.problems: list[str] = []
+        self.heard: list[tuple[str, int]] = []
 
     def started(self, run: PlannedRun) -> None: ...
 
     def progress(self, run: PlannedRun, flops: float) -> None: ...
 
     def ended(self, run: PlannedRun, state: str, detail: str) -> None: ...
+
+    def measured(self, what: str, left: int) -> None:
+        self.heard.append((what, left))
 
     def noted(self, problem: str) -> None:
         self.problems.append(problem)
@@ -209,6 +221,7 @@ def test_a_study_measures_and_reports_and_tells_what_failed(tmp_path: Path, monk
     write_json(out / "packing.json", {"workers": 1, "threads": 1, "gpus": 0, "flops_per_second": None})
     run_study(study, out, heard)
     assert heard.problems == []
+    assert heard.heard == [("probes of byte-ar, seed 0", 0)]
     (entry,) = read_json(out / "report.json")["study"]["probes"]
     assert entry["probes"].keys() == {"words", "fragility"}
     assert entry["probes"] == read_json(out / entry["folder"] / "probes.json")["probes"]

@@ -38,6 +38,8 @@ class Recorder:
     def ended(self, run: PlannedRun, state: str, detail: str) -> None:  # noqa: ARG002
         self.states.append(state)
 
+    def measured(self, what: str, left: int) -> None: ...
+
     def noted(self, problem: str) -> None:
         raise AssertionError(problem)
 

@@ -50,6 +50,10 @@ class Progress:
         style = {"done": "green"}.get(state, "red")
         self.console.print(f"[{style}]{state:>6}[/]  {_name(run)}  {detail}  ({elapsed:.0f} s)")
 
+    def measured(self, what: str, left: int) -> None:
+        """Beside the runs: one more is done."""
+        self.console.print(f"[green]{'done':>6}[/]  {what}  ({left} left)", soft_wrap=True)
+
     def noted(self, problem: str) -> None:
         self.console.print(f"[red]failed[/]  {problem}", soft_wrap=True)
 

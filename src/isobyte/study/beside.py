@@ -3,6 +3,7 @@
 No torch here: workers measure, and what they find is kept in files, so that nothing is measured twice.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,13 @@ def wants_controls(study: StudyConfig) -> bool:
     return bool(study.dials) or any(design.permutation is not None for design in study.designs)
 
 
-def measure_beside(jobs: list[dict[str, Any]], packing: Packing) -> list[str]:
-    """Do the jobs; messages of what could not be done. A worker that dies takes its job alone with it."""
+def measure_beside(
+    jobs: list[dict[str, Any]], packing: Packing, told: Callable[[str, int], None] = lambda _key, _left: None
+) -> list[str]:
+    """Do the jobs; messages of what could not be done. A worker that dies takes its job alone with it.
+
+    `told` hears of each job that is done, and how many are left.
+    """
     pool = Pool(min(packing.workers, len(jobs)), packing.threads, packing.gpus)
     failed, waiting, running = [], list(jobs), {}
     try:
@@ -45,6 +51,8 @@ def measure_beside(jobs: list[dict[str, Any]], packing: Packing) -> list[str]:
                 failed.append(f"{event.fields['key']}: {event.fields['error']}")
             if event.kind in ("done", "failed", "crashed"):
                 del running[event.worker]
+            if event.kind == "done":
+                told(event.fields["key"], len(waiting) + len(running))
             if event.worker not in running and waiting:
                 running[event.worker] = waiting.pop(0)
                 pool.send(event.worker, running[event.worker])

@@ -32,7 +32,7 @@ def run_study(study: StudyConfig, out: Path, observer: Observer) -> dict[str, An
             if any(cell not in losses for cell in cells):
                 execute(study, folder, choose(folder, sample), observer)
             jobs = beside_jobs(study, folder)
-            for problem in measure_beside(jobs, choose(folder, sample)) if jobs else ():
+            for problem in measure_beside(jobs, choose(folder, sample), observer.measured) if jobs else ():
                 observer.noted(problem)
         finally:
             _add_seconds(folder, time.monotonic() - started)
