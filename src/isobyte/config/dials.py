@@ -70,15 +70,13 @@ Hypothesis = Annotated[TrendHypothesis | ContrastHypothesis, Field(discriminator
 
 def check_hypotheses(hypotheses: Sequence[Hypothesis], dials: Sequence[DialConfig], designs: list[str]) -> None:
     """Raises ValueError where one is about a dial or a design that the study does not have."""
-    known = {dial.name: dial for dial in dials}
-    used = {name: pair for name, dial in known.items() for pair in dial.pairs()}
-    for name, dial in known.items():
+    for dial in dials:
         missing = {design for pair in dial.pairs() for design in pair} - set(designs)
         if missing:
-            raise ValueError(f"dial {name!r} is about designs that are not there: {sorted(missing)}")
+            raise ValueError(f"dial {dial.name!r} is about designs that are not there: {sorted(missing)}")
     for hypothesis in hypotheses:
         if isinstance(hypothesis, TrendHypothesis):
-            if hypothesis.dial not in used:
+            if hypothesis.dial not in {dial.name for dial in dials}:
                 raise ValueError(f"hypothesis {hypothesis.name!r} is about no dial: {hypothesis.dial!r}")
         elif missing := {*hypothesis.first, *hypothesis.second} - set(designs):
             raise ValueError(f"hypothesis {hypothesis.name!r} is about designs that are not there: {sorted(missing)}")
