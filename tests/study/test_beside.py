@@ -24,6 +24,8 @@ from isobyte.study.plan import PlannedRun
 from isobyte.study.pool import Event
 from tiny import run_config, run_data, study_data
 
+BEST = "w24"
+"""The size with the fewest bits a byte, neither the least nor the largest."""
 ONE = Packing(workers=1, threads=1, gpus=0, flops_per_second=None)
 DIAL = {
     "name": "order", "turns": "order", "reference": "byte-ar",
@@ -41,15 +43,18 @@ def finished(out: Path, seeds: tuple[int, ...] = (0, 1), **changed: Any) -> tupl
         if (planned.cell.design, planned.cell.seed) == ("byte-masked", seeds[-1]):
             run.write_status("failed", error="diverged")
         else:
-            run.write_result({"likelihood": {"bpb": 3.0, "kind": "exact"}, "flops": 4e7, "N": 1000})
+            bpb = 3.0 if planned.cell.size == BEST else 3.1
+            run.write_result({"likelihood": {"bpb": bpb, "kind": "exact"}, "flops": 4e7, "N": 1000})
     return study, folder
 
 
-def test_probes_are_wanted_of_finished_runs_of_the_first_seed(tmp_path: Path) -> None:
+def test_probes_are_wanted_of_the_best_runs_of_the_first_seed(tmp_path: Path) -> None:
     study, folder = finished(tmp_path / "out", probes=["words", "layers"])
     jobs = beside_jobs(study, folder)
-    wanted = {str(folder.run(each).path) for each in whole_plan(study, {}) if each.cell.seed == 0}
-    assert len(wanted) >= 4
+    cells = {each.cell: str(folder.run(each).path) for each in whole_plan(study, {})}
+    wanted = {path for cell, path in cells.items() if cell.seed == 0 and cell.size == BEST}
+    assert len({cell.size for cell in cells}) >= 3
+    assert len(wanted) == 2
     assert len(jobs) == len(wanted)
     assert {job["path"] for job in jobs if job["do"] == "probe" and job["names"] == ["words", "layers"]} == wanted
     assert all(Path(job["data"]).name.startswith("bytes-") for job in jobs)
@@ -66,6 +71,7 @@ def test_nothing_is_measured_twice(tmp_path: Path) -> None:
     write_json(Path(controls["path"]), {"byte-ar": {"a": 1}})
     assert beside_jobs(study, folder) == probes
     write_json(Path(probes[0]["path"]) / "probes.json", {"run": {}, "probes": {"words": 1}})
+    assert len(probes) == 2
     assert beside_jobs(study, folder) == probes[1:]
 
 
@@ -96,7 +102,7 @@ def test_results_are_found_again_with_their_place(tmp_path: Path) -> None:
     assert {key: entry[key] for key in found} == found
     assert (entry["budget"], entry["seed"]) == (4e7, 0)
     assert first["path"] == str(folder.path / entry["folder"])
-    assert first["key"] == f"probes of {entry['design']}, seed 0"
+    assert first["key"] == f"probes of {entry['design']}, 4e+07 FLOPs, seed 0"
     assert entry["size"] in study.grid.sizes
 
 
@@ -221,7 +227,7 @@ def test_a_study_measures_and_reports_and_tells_what_failed(tmp_path: Path, monk
     write_json(out / "packing.json", {"workers": 1, "threads": 1, "gpus": 0, "flops_per_second": None})
     run_study(study, out, heard)
     assert heard.problems == []
-    assert heard.heard == [("probes of byte-ar, seed 0", 0)]
+    assert heard.heard == [("probes of byte-ar, 4e+07 FLOPs, seed 0", 0)]
     (entry,) = read_json(out / "report.json")["study"]["probes"]
     assert entry["probes"].keys() == {"words", "fragility"}
     assert entry["probes"] == read_json(out / entry["folder"] / "probes.json")["probes"]

@@ -95,6 +95,7 @@ def sample(
         threads: CPU threads
         json: one JSON object, last on standard output
     """
+    from isobyte.config.objective import PatchwiseConfig
     from isobyte.decode import blt_settings
     from isobyte.decode.blt_methods import Asked
     from isobyte.decode.methods import Settings
@@ -106,7 +107,7 @@ def sample(
         method, seed, temperature, top_p, steps, grid, per_step, block, gamma, threshold, factor, eta, by_digit
     )
     config = RunFolder(run).config()
-    if config.backbone.kind == "blt" and config.objective.kind not in ("patch_ar", "patch_masked"):
+    if config.backbone.kind == "blt" and not isinstance(config.objective, PatchwiseConfig):
         sample_blt.refuse_flat(settings, template)
         method = None if method == sample_blt.LEFT_TO_RIGHT else method
         asked = Asked(method, draft, refresh, fill, alpha, gamma, align)

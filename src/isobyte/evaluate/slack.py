@@ -29,6 +29,7 @@ from isobyte.likelihood.duel import NAMES as DUELS
 from isobyte.likelihood.duel import PREFIX
 from isobyte.likelihood.estimator import Estimator, Settings, build_estimator, estimators
 from isobyte.likelihood.mixture import ask_network, draw_orders, mixture_nats, order_costs
+from isobyte.likelihood.ratio import ratio_of
 from isobyte.objective.digits import objective_log_probs
 from isobyte.objective.permutation import HELD_OUT, carried
 from isobyte.random import generator
@@ -52,10 +53,8 @@ class Rate:
 
     @classmethod
     def of(cls, nats_W: Nats, bytes_W: NDArray[np.int64]) -> "Rate":
-        windows, total = len(bytes_W), bytes_W.sum()
-        rate = float(nats_W.sum() / total)
-        spread = float(((nats_W - rate * bytes_W) ** 2).sum())
-        stderr = math.sqrt(spread * windows / (windows - 1)) / float(total) if windows > 1 else None
+        rate, stderr = ratio_of(nats_W, bytes_W)
+        assert rate is not None, "there are windows"
         return cls(rate / math.log(2), None if stderr is None else stderr / math.log(2))
 
 

@@ -50,9 +50,14 @@ def among(uniform: NDArray[np.float64], count: int | NDArray[np.int64]) -> NDArr
     return np.minimum((uniform * count).astype(np.int64), count - 1) + 1
 
 
-def exactly(draw: np.random.Generator, counts: NDArray[np.int64], length: int) -> NDArray[np.bool_]:
-    """[*, length] masks of exactly `counts` [*], all equally likely."""
-    return draw.random((*counts.shape, length)).argsort(-1).argsort(-1) < counts[..., None]
+def exactly(
+    draw: np.random.Generator, counts: NDArray[np.int64], length: int, of: int | NDArray[np.int64] | None = None
+) -> NDArray[np.bool_]:
+    """[*, length] masks of exactly `counts` [*] of the first `of` [*] places (all, if left out), equally likely."""
+    keys = draw.random((*counts.shape, length))
+    if of is not None:
+        keys = np.where(np.arange(length) < np.asarray(of)[..., None], keys, 2.0)
+    return keys.argsort(-1).argsort(-1) < counts[..., None]
 
 
 def half_nats(

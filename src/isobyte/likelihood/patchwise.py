@@ -6,7 +6,7 @@ from torch import Tensor
 
 from isobyte.backbone.mask import PatchesHidden
 from isobyte.errors import UserError
-from isobyte.likelihood.passes import Settings, among, half_nats, rows_at_once, strata, symbol_nats
+from isobyte.likelihood.passes import Settings, among, exactly, half_nats, rows_at_once, strata, symbol_nats
 from isobyte.objective.base import LogProbs, View
 from isobyte.objective.patchwise import Grouping, content_dependent, patch_targets, patch_weights
 from isobyte.random import generator
@@ -70,7 +70,6 @@ def _grouping(settings: Settings) -> Grouping:
 
 def _masks(number: int, length: int, settings: Settings, window: int) -> tuple[np.ndarray, np.ndarray]:
     """Hidden patches [2, passes / 2, T] of a window with `number` of them, and weights M / k [2, passes / 2]."""
-    draw, shape = generator(settings.seed, "patches", window), (2, settings.passes // 2, length)
+    draw = generator(settings.seed, "patches", window)
     counts = among(strata(draw, settings.passes), number)
-    keys = np.where(np.arange(length) < number, draw.random(shape), 2.0)
-    return keys.argsort(-1).argsort(-1) < counts[..., None], number / counts
+    return exactly(draw, counts, length, number), number / counts

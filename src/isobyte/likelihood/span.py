@@ -6,7 +6,7 @@ from torch import Tensor
 
 from isobyte.config.spans import Spans
 from isobyte.errors import UserError
-from isobyte.likelihood.passes import Settings, among, half_nats, hidden_nats, rows_at_once, strata
+from isobyte.likelihood.passes import Settings, among, exactly, half_nats, hidden_nats, rows_at_once, strata
 from isobyte.objective.base import LogProbs
 from isobyte.objective.masked import masked_view
 from isobyte.objective.span import span_starts
@@ -54,6 +54,5 @@ def span_masks(spans: Spans, x_T: np.ndarray, passes: int, seed: int, window: in
     index = (np.broadcast_to(starts, uniform.shape).cumsum(-1) - 1).reshape(shape)
     number = index[..., -1] + 1
     counts = among(strata(draw, passes), number)
-    keys = np.where(np.arange(len(x_T)) < number[..., None], draw.random(shape), 2.0)
-    chosen = keys.argsort(-1).argsort(-1) < counts[..., None]
+    chosen = exactly(draw, counts, len(x_T), number)
     return np.take_along_axis(chosen, index, axis=-1), number / counts

@@ -3,6 +3,7 @@
 No torch here: workers measure, and what they find is kept in files, so that nothing is measured twice.
 """
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,18 +86,22 @@ def beside_jobs(study: StudyConfig, folder: StudyFolder) -> list[dict[str, Any]]
         jobs.append({"do": "controls", "key": "controls", "study": plain, "path": str(controls_path(folder))})
     for cell, run in _probed(study, folder):
         if not run.probes.exists():
-            key = f"probes of {cell.design}, seed {cell.seed}"
+            key = f"probes of {cell.design}, {cell.budget:.3g} FLOPs, seed {cell.seed}"
             probe = {"do": "probe", "key": key, "path": str(run.path), "names": list(study.probes)}
             jobs.append(probe | {"data": str(folder.data(run.config())), "max_bytes": PROBED_BYTES})
     return jobs
 
 
 def _probed(study: StudyConfig, folder: StudyFolder) -> list[tuple[Cell, RunFolder]]:
-    """Finished runs of the first seed at every budget, if anything is asked of them: some probes are read against
-    compute."""
+    """The best size of every design and budget, of the first seed's finished runs: all budgets, for some probes are
+    read against compute."""
     if not study.probes:
         return []
     cells, losses = settle(study, folder)
+    best: dict[tuple[str, float], tuple[float, Cell]] = {}
+    for cell in cells:
+        loss, place = losses.get(cell), (cell.design, cell.budget)
+        if cell.seed == study.seeds[0] and loss is not None and loss < best.get(place, (math.inf, cell))[0]:
+            best[place] = loss, cell
     designs = {design.name: design for design in study.designs}
-    done = [cell for cell in cells if cell.seed == study.seeds[0] and losses.get(cell) is not None]
-    return [(c, folder.run(plan_run(study, designs[c.design], c.budget, c.size, c.seed))) for c in done]
+    return [(c, folder.run(plan_run(study, designs[c.design], c.budget, c.size, c.seed))) for _, c in best.values()]

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
+from isobyte.config.dials import DialConfig
 from isobyte.study.measures import COMPUTE, Estimate, Ladder, Pair, gaps, ladders, measures
 from isobyte.study.panel import Row
 
@@ -16,7 +17,7 @@ def turned(study: Mapping[str, Any], rows: Sequence[Row], level: float) -> list[
     runs = ladders(rows)
     found = []
     for dial in study.get("dials") or []:
-        pairs = _pairs(dial)
+        pairs = DialConfig.model_validate(dial).pairs()
         budgets = sorted({row["budget"] for row in rows})
         at_budget = [_at_budget(dial, runs, pairs, budget, level) for budget in budgets]
         found.append({key: dial[key] for key in ("name", "turns", "reference")} | {"budgets": at_budget})
@@ -46,12 +47,8 @@ def judged(study: Mapping[str, Any], rows: Sequence[Row], level: float) -> list[
     return found
 
 
-def _pairs(dial: Mapping[str, Any]) -> list[Pair]:
-    return [(each["design"], each.get("reference") or dial["reference"]) for each in dial["positions"]]
-
-
 def _at_budget(dial: Mapping[str, Any], runs: Runs, pairs: list[Pair], budget: float, level: float) -> dict[str, Any]:
-    by_position, _ = gaps_or_none(runs, pairs, COMPUTE, budget)
+    by_position, _ = gaps(runs, pairs, COMPUTE, budget)
     positions = [
         {"at": each["at"], "design": pair[0], "reference": pair[1], "gap": _json(Estimate.of(seeds, level))}
         for each, pair, seeds in zip(dial["positions"], pairs, by_position, strict=True)
@@ -68,28 +65,18 @@ def _at_budget(dial: Mapping[str, Any], runs: Runs, pairs: list[Pair], budget: f
     }
 
 
-def gaps_or_none(runs: Runs, pairs: list[Pair], measure: str, budget: float | None = None):
-    """As `gaps`; pairs of designs that have no run yet have no seeds."""
-    there = [pair for pair in pairs if all(runs.get(design) for design in pair)]
-    if not there:
-        return [{} for _ in pairs], False
-    found, beyond = gaps(runs, there, measure, budget)
-    by_pair = dict(zip(there, found, strict=True))
-    return [by_pair.get(pair, {}) for pair in pairs], beyond
-
-
 def _sides(hypothesis: Mapping[str, Any], dials: Mapping[str, Any]) -> tuple[Pair, Pair]:
     """The two gaps whose difference a hypothesis is about."""
     if hypothesis["kind"] == "contrast":
         return tuple(hypothesis["first"]), tuple(hypothesis["second"])
-    pairs = _pairs(dials[hypothesis["dial"]])
+    pairs = DialConfig.model_validate(dials[hypothesis["dial"]]).pairs()
     return pairs[-1], pairs[0]
 
 
 def _judge(
     hypothesis: Mapping[str, Any], runs: Runs, first: Pair, second: Pair, sign: int, measure: str, level: float
 ) -> dict[str, Any]:
-    (one, other), beyond = gaps_or_none(runs, [first, second], measure)
+    (one, other), beyond = gaps(runs, [first, second], measure)
     estimate = Estimate.of({seed: sign * value for seed, value in _difference(one, other).items()}, level)
     margin = hypothesis.get("margin") if hypothesis.get("expect") == "equal" else None
     return {"estimate": _json(estimate), "extrapolated": beyond, "verdict": verdict(estimate, margin)}

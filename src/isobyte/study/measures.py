@@ -114,12 +114,13 @@ def gaps(
     runs: Mapping[str, Mapping[int, Ladder]], pairs: Sequence[Pair], measure: str, budget: float | None = None
 ) -> tuple[list[dict[int, float]], bool]:
     """BPB of each pair's first above its second, by the seeds that all of the designs have, at one cost for all: the
-    most that every one of them has spent; and whether any was continued beyond its runs. With `budget`, there."""
-    designs = sorted({design for pair in pairs for design in pair})
-    seeds = sorted(set.intersection(*(set(runs.get(design, {})) for design in designs)))
+    most that every one of them has spent; and whether any was continued beyond its runs. With `budget`, there. Pairs
+    of designs that have no run yet have no seeds, and no say."""
+    there = [all(runs.get(design) for design in pair) for pair in pairs]
+    designs = sorted({design for pair, known in zip(pairs, there, strict=True) if known for design in pair})
     found: list[dict[int, float]] = [{} for _ in pairs]
     beyond = False
-    for seed in seeds:
+    for seed in sorted(set.intersection(*(set(runs[design]) for design in designs))) if designs else ():
         of = {design: runs[design][seed] for design in designs}
         if budget is not None:
             values = {d: _at_budget(ladder, budget) for d, ladder in of.items()}
@@ -132,7 +133,7 @@ def gaps(
             beyond = beyond or any(each is not None and each[1] for each in told.values())
             values = {d: None if each is None else each[0] for d, each in told.items()}
         for part, (one, other) in zip(found, pairs, strict=True):
-            a, b = values[one], values[other]
+            a, b = values.get(one), values.get(other)
             if a is not None and b is not None:
                 part[seed] = a - b
     return found, beyond

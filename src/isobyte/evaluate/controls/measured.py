@@ -1,11 +1,11 @@
 """A mean over windows, and how sure it is."""
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
+
+from isobyte.likelihood.ratio import ratio_of
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,5 @@ class Measured:
 
 
 def ratio(sums_N: ArrayLike, counts_N: ArrayLike) -> Measured:
-    """The sum of all windows' sums over that of their counts; its standard error as that of a ratio of means over
-    windows (Cochran, "Sampling Techniques", 1977, section 2.11)."""
-    sums, counts = np.asarray(sums_N, np.float64), np.asarray(counts_N, np.float64)
-    total, windows = counts.sum(), len(counts)
-    if not total:
-        return Measured(None, None)
-    value = sums.sum() / total
-    if windows < 2:
-        return Measured(float(value), None)
-    spread = ((sums - value * counts) ** 2).sum() * windows / (windows - 1)
-    return Measured(float(value), math.sqrt(spread) / float(total))
+    """The sum of all windows' sums over that of their counts."""
+    return Measured(*ratio_of(sums_N, counts_N))

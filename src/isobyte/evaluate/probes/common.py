@@ -1,6 +1,5 @@
 """What probes share: settings, means with standard errors, and the text that a run was trained on."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from isobyte.data.heldout import piece_bytes, spread, training_sample
 from isobyte.data.stream import Stream
 from isobyte.errors import UserError
 from isobyte.evaluate.loaded import LoadedRun
+from isobyte.likelihood import ratio
 
 TRAINING_BYTES = 1 << 20
 """Of the run's training text, for counts and merges."""
@@ -46,14 +46,8 @@ def mean_of(values_U: NDArray[np.floating]) -> dict[str, Any]:
 
 def ratio_of(sums_U: NDArray[np.floating], sizes_U: NDArray[Any]) -> dict[str, Any]:
     """sum of `sums` / sum of `sizes`, with the standard error of a ratio when the U units are the sample."""
-    sums_U, sizes_U = np.asarray(sums_U, np.float64), np.asarray(sizes_U, np.float64)
-    units, size = len(sums_U), float(sizes_U.sum())
-    if not size:
-        return {"mean": None, "stderr": None, "units": units}
-    mean = float(sums_U.sum()) / size
-    residual = float(((sums_U - mean * sizes_U) ** 2).sum())
-    stderr = math.sqrt(residual * units / (units - 1)) / size if units > 1 else None
-    return {"mean": mean, "stderr": stderr, "units": units}
+    mean, stderr = ratio.ratio_of(sums_U, sizes_U)
+    return {"mean": mean, "stderr": stderr, "units": len(sums_U)}
 
 
 def spread_windows(stream: Stream, window: int, count: int, where: str) -> NDArray[np.int64]:
