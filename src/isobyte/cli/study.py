@@ -14,7 +14,15 @@ Recipe = Annotated[str, tyro.conf.Positional]
 Overrides = Annotated[tuple[str, ...], tyro.conf.Positional]
 
 
-def run(recipe: Recipe, overrides: Overrides = (), *, out: Path, scale: str | None = None, json: bool = False) -> int:
+def run(
+    recipe: Recipe,
+    overrides: Overrides = (),
+    *,
+    out: Path,
+    scale: str | None = None,
+    reuse: tuple[Path, ...] = (),
+    json: bool = False,
+) -> int:
     """Train every run of a study that is not there yet, fit, and write the report.
 
     Args:
@@ -22,6 +30,7 @@ def run(recipe: Recipe, overrides: Overrides = (), *, out: Path, scale: str | No
         overrides: key.path=value, for example evaluate.passes=16
         out: the study's folder; the same command goes on where it stopped
         scale: of a recipe that has several: cpu, gpu, paper
+        reuse: folders of other studies; finished runs of theirs that this one wants are copied, not trained again
         json: print the headline numbers as one JSON object, last on standard output
     """
     from isobyte.cli.study_progress import Progress
@@ -29,7 +38,7 @@ def run(recipe: Recipe, overrides: Overrides = (), *, out: Path, scale: str | No
 
     study = load_recipe(recipe, StudyConfig, overrides, scale)
     with Progress(console) as observer:
-        summary = run_study(study, out, observer)
+        summary = run_study(study, out, observer, reuse=reuse)
     console.print(f"report: {out / 'report.html'}")
     emit(summary, as_json=json)
     return 0

@@ -47,7 +47,7 @@ class Progress:
         key = run.config.content_hash()
         elapsed = time.monotonic() - self.since[key]
         self.bars.remove_task(self.tasks.pop(key))  # type: ignore[arg-type]
-        style = {"done": "green"}.get(state, "red")
+        style = "red" if state == "failed" else "green"
         self.console.print(f"[{style}]{state:>6}[/]  {_name(run)}  {detail}  ({elapsed:.0f} s)")
 
     def measured(self, what: str, left: int) -> None:

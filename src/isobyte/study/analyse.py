@@ -197,4 +197,5 @@ def _tally(rows: list[Row]) -> dict[str, Any]:
         states[state] = states.get(state, 0) + 1
     done = [row for row in rows if row.get("state") == "done"]
     total = {key: math.fsum(row.get(key) or 0.0 for row in done) for key in ("flops", "wall_seconds")}
-    return {"total": len(rows), "states": dict(sorted(states.items()))} | total
+    taken = sum(row.get("taken_from") is not None for row in done)
+    return {"total": len(rows), "states": dict(sorted(states.items())), "taken": taken} | total

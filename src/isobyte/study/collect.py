@@ -62,6 +62,7 @@ def _row(study: StudyConfig, folder: StudyFolder, design: Any, cell: Cell) -> di
         "evaluate_seconds": measured.get("evaluate_seconds"),
         "state": "done" if result else status["state"],
         "error": status.get("error"),
+        "taken_from": status.get("taken_from"),
         "hash": config.content_hash(),
         "folder": str(run.path.relative_to(folder.path)),
         "breakdown": planned.cost.flops.breakdown(),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,22 @@ from isobyte.study.execute import Observer, execute, whole_plan
 from isobyte.study.folder import StudyFolder, settle
 from isobyte.study.packing import choose
 from isobyte.study.plan import PlannedRun, decide
+from isobyte.study.reuse import take_over
 
 
-def run_study(study: StudyConfig, out: Path, observer: Observer) -> dict[str, Any]:
-    """The report's headline numbers; every run and file they need is made where it is missing."""
-    runs = whole_plan(study, {})
+def run_study(study: StudyConfig, out: Path, observer: Observer, *, reuse: Sequence[Path] = ()) -> dict[str, Any]:
+    """The report's headline numbers; every run and file they need is made where it is missing, or taken from the
+    studies in `reuse` where those have it. Raises UserError for one that is none."""
+    runs, others = whole_plan(study, {}), [StudyFolder(path) for path in reuse]
+    for other in others:
+        other.config()
     folder = StudyFolder.create(out, study)
     with folder.lock():
         started = time.monotonic()
         try:
             _prepare_data(folder, runs)
+            for other in others:
+                take_over(study, folder, other, observer)
             cells, losses = settle(study, folder)
             sample = sorted(runs, key=lambda run: run.cost.parameters.N)[len(runs) // 2]
             if any(cell not in losses for cell in cells):

@@ -102,6 +102,8 @@ def _summary(analysis: Analysis) -> str:
         if done < runs["total"]
         else words.count(done, "run")
     )
+    if runs.get("taken"):
+        total += f" ({runs['taken']:,} of them taken over from another study)"
     parts += [total, f"{words.scientific(runs['flops'])} training FLOPs"]
     scorers = analysis["study"].get("scorers") or []
     if scorers:
