@@ -27,7 +27,7 @@ from isobyte.likelihood.passes import Settings
 from isobyte.likelihood.patchwise import left_to_right_nats
 from isobyte.objective.base import cost_sum, network_log_probs, normalised
 from isobyte.objective.draw import Draw
-from isobyte.objective.patchwise import certain, grouping_of, patch_cells, patch_question, patch_targets, patch_weights
+from isobyte.objective.patchwise import certain, grouping_of, patch_question, patch_targets, patch_weights
 from isobyte.objective.training import training_questions
 from patch_models import DECIDED, RULES, all_windows, grouping, patch_bound, patch_net
 
@@ -41,9 +41,9 @@ def test_targets_are_the_rest_of_the_patch_its_end_and_its_first_byte() -> None:
         [11, 12, END, 14, END, 10, 13, *patch_targets(X, STARTS)[0, 7:].tolist()],
         [END, 22, END, END, END, 20, 21, 23, 24],
     ]
-    patch, there = patch_cells(PatchesHidden(STARTS, None))
-    assert patch.tolist() == [[0, 0, 0, 1, 1, 0, 1, 2, 3], [0, 1, 1, 2, 3, 0, 1, 2, 3]]
-    assert there.tolist() == [[True] * 7 + [False] * 2, [True] * 9]
+    mask = PatchesHidden(STARTS, None)
+    assert mask.patch_BS.tolist() == [[0, 0, 0, 1, 1, 0, 1, 2, 3], [0, 1, 1, 2, 3, 0, 1, 2, 3]]
+    assert (mask.patch_BS < mask.count_B[:, None]).tolist() == [[True] * 7 + [False] * 2, [True] * 9]
 
 
 @pytest.mark.parametrize(

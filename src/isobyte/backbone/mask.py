@@ -144,6 +144,12 @@ class PatchesHidden:
         """Patches of each row."""
         return self.starts.sum(1)
 
+    @property
+    def patch_BS(self) -> Tensor:
+        """The number of each cell's patch [B, T + M]: of the T bytes, then 0 to M - 1 for the first cells."""
+        first = torch.arange(int(self.count_B.max()), device=self.starts.device)
+        return torch.cat((self.patch_BT, first.expand(len(self.starts), -1)), 1)
+
     def dense(self, length: int, device: torch.device | str = "cpu", prefix: int = 0) -> Tensor:
         """[B, 1, S, prefix + S] bool, for the T bytes and the M first cells after them."""
         patch_BT = self.patch_BT.to(device)

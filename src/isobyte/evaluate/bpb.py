@@ -1,5 +1,6 @@
 """Bits per byte of a finished run on any text."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from isobyte.config.objective import PatchMaskedConfig, SpanConfig
@@ -15,8 +16,7 @@ from isobyte.likelihood.evaluate import evaluate
 from isobyte.likelihood.patch_counts import PatchCounts
 from isobyte.likelihood.value import Likelihood
 from isobyte.objective.digits import objective_log_probs
-from isobyte.objective.patchwise import grouping_of
-from isobyte.objective.permutation import reading_of
+from isobyte.train.score import settings_of
 
 
 def evaluate_run(
@@ -40,16 +40,11 @@ def evaluate_run(
     is silenced first (`evaluate.without`). Raises UserError for a folder without a finished run, for an estimator or a
     part that it lacks, and for text that is missing or empty.
     """
-    if passes is not None and (passes < 2 or passes % 2):
-        raise UserError(f"{passes} passes", where="--passes", how="take an even number of at least 2")
-    for option, value in (("--steps", steps), ("--per-step", per_step)):
-        if value is not None and value < 1:
-            raise UserError(f"{value} is too few", where=option, how="take at least 1")
     run = load_run(path, device)
+    told = run_settings(run, passes=passes, seed=seed, steps=steps, per_step=per_step)
     if without is not None:
         take_out(run.model, without)
     settings = run.config.evaluate
-    told = run_settings(run, passes=passes, seed=seed, steps=steps, per_step=per_step)
     way = build_estimator(run.config.objective, told, estimator or settings.estimator)
     text = held_out_text(path, run, data, column)
     limit = max_bytes or (settings.max_bytes if data is None else None)
@@ -69,20 +64,19 @@ def run_settings(
     steps: int | None = None,
     per_step: int | None = None,
 ) -> Settings:
-    """What an estimator is told about a run; what is left out is the run's own."""
-    settings, model, objective, paid = run.config.evaluate, run.model, run.config.objective, run.folder.boundaries
-    return Settings(
-        passes or settings.passes,
-        settings.seed if seed is None else seed,
-        model.vocab,
-        model.codes,
-        steps or Settings.steps,
-        per_step or Settings.per_step,
-        BoundaryCoder.load(paid) if isinstance(objective, SpanConfig) and paid.exists() else None,
-        PatchCounts.load(paid) if isinstance(objective, PatchMaskedConfig) and paid.exists() else None,
-        grouping_of(model),
-        reading_of(run.config),
-    )
+    """What an estimator is told about a run; what is left out is the run's own. Raises UserError for too few passes
+    or steps."""
+    if passes is not None and (passes < 2 or passes % 2):
+        raise UserError(f"{passes} passes", where="--passes", how="take an even number of at least 2")
+    for option, value in (("--steps", steps), ("--per-step", per_step)):
+        if value is not None and value < 1:
+            raise UserError(f"{value} is too few", where=option, how="take at least 1")
+    objective, paid = run.config.objective, run.folder.boundaries
+    boundaries = BoundaryCoder.load(paid) if isinstance(objective, SpanConfig) and paid.exists() else None
+    counts = PatchCounts.load(paid) if isinstance(objective, PatchMaskedConfig) and paid.exists() else None
+    asked = {"passes": passes, "seed": seed, "steps": steps, "per_step": per_step}
+    told = {name: value for name, value in asked.items() if value is not None}
+    return replace(settings_of(run.config, run.model, boundaries, counts), **told)
 
 
 def held_out_text(path: Path, run: LoadedRun, data: Path | None, column: str = "text") -> Stream:

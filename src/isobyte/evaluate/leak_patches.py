@@ -7,7 +7,7 @@ from isobyte.backbone.mask import PatchesHidden
 from isobyte.config.objective import PatchArConfig, PatchMaskedConfig
 from isobyte.objective.base import LogProbs, Network, View
 from isobyte.objective.draw import Draw
-from isobyte.objective.patchwise import Grouping, patch_cells
+from isobyte.objective.patchwise import Grouping
 from isobyte.objective.training import training_questions
 
 _OTHERS = b"et .,\n0"
@@ -65,7 +65,7 @@ def _hidden(mask: PatchesHidden, place: int) -> Tensor:
 
 def _may_move(mask: PatchesHidden, place: int) -> Tensor:
     """[B, T + M] bool: the cells that are asked for what comes after the byte at `place`, as far as it may be seen."""
-    patch_BS, length = patch_cells(mask)[0], mask.starts.shape[1]
+    patch_BS, length = mask.patch_BS, mask.starts.shape[1]
     own_B1 = mask.patch_BT[:, place : place + 1]
     cell_S = torch.arange(patch_BS.shape[1], device=patch_BS.device)
     later = (patch_BS == own_B1) & (cell_S >= place) & (cell_S < length)

@@ -120,8 +120,6 @@ def run_slack(
     """
     if orders < 2:
         raise UserError(f"{orders} orders make no mixture", where="orders", how="take at least 2")
-    if passes is not None and (passes < 2 or passes % 2):
-        raise UserError(f"{passes} passes", where="--passes", how="take an even number of at least 2")
     run = load_run(path, device)
     told = run_settings(run, passes=passes, seed=seed)
     own = build_estimator(run.config.objective, told)

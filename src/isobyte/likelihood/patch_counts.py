@@ -8,6 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from isobyte.errors import UserError
 from isobyte.likelihood.count_tables import load_counts, save_counts
 
 
@@ -41,3 +42,14 @@ class PatchCounts:
     def load(cls, path: Path) -> Self:
         """Raises UserError for a file that is missing or damaged."""
         return cls(load_counts(path, "patches", "table of patch counts", lambda counts: counts.ndim == 1))
+
+
+def code_of(counts: PatchCounts | None, where: str) -> PatchCounts:
+    """The code that pays for patches the text decides. Raises UserError where there is none."""
+    if counts is None:
+        raise UserError(
+            "patches that the text decides cost their number, and there is no code for that",
+            where=where,
+            how="give one fitted to the training text",
+        )
+    return counts

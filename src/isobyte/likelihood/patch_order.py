@@ -9,12 +9,11 @@ from torch import Tensor
 from isobyte.backbone.mask import PatchesHidden
 from isobyte.config.objective import PatchMaskedConfig, PatchwiseConfig
 from isobyte.config.patching import Patching
-from isobyte.errors import UserError
 from isobyte.likelihood.passes import Settings, rows_at_once, symbol_nats
-from isobyte.likelihood.patch_counts import PatchCounts
+from isobyte.likelihood.patch_counts import PatchCounts, code_of
 from isobyte.likelihood.patchwise import count_nats
 from isobyte.objective.base import LogProbs, View
-from isobyte.objective.patchwise import content_dependent, patch_cells, patch_targets, patch_weights
+from isobyte.objective.patchwise import content_dependent, patch_targets, patch_weights
 
 
 def patch_order_nats(log_probs: LogProbs, x_WT: Tensor, settings: Settings) -> Tensor:
@@ -36,9 +35,8 @@ def _nats(log_probs: LogProbs, rule: Patching, x_NT: Tensor, starts: Tensor, num
     count = int(starts.sum(1).max())
     mask = PatchesHidden(starts, torch.arange(count, device=starts.device) >= number_N[:, None])
     costs_NS = symbol_nats(log_probs(View(x_NT, mask)), patch_targets(x_NT, starts))
-    patch_NS = patch_cells(mask)[0]
     # the last byte of a window ends its patch, as from left to right
-    paid = patch_weights(rule, PatchesHidden(starts, None)).bool() & (patch_NS == number_N[:, None])
+    paid = patch_weights(rule, PatchesHidden(starts, None)).bool() & (mask.patch_BS == number_N[:, None])
     return torch.where(paid, costs_NS, 0.0).sum(-1)
 
 
@@ -49,10 +47,4 @@ def counted_by(objective: PatchwiseConfig, rule: Patching, counts: PatchCounts |
     """
     if not isinstance(objective, PatchMaskedConfig) or not content_dependent(rule) or length == 1:
         return None
-    if counts is None:
-        raise UserError(
-            "patches that the text decides cost their number, and there is no code for that",
-            where="codec",
-            how="give one fitted to the training text",
-        )
-    return counts.log_probs(length)
+    return code_of(counts, "codec").log_probs(length)

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from isobyte.backbone.mask import PatchesHidden
-from isobyte.errors import UserError
 from isobyte.likelihood.passes import Settings, among, exactly, half_nats, rows_at_once, strata, symbol_nats
+from isobyte.likelihood.patch_counts import code_of
 from isobyte.objective.base import LogProbs, View
 from isobyte.objective.patchwise import Grouping, content_dependent, patch_targets, patch_weights
 from isobyte.random import generator
@@ -47,13 +47,7 @@ def count_nats(settings: Settings, starts: Tensor) -> Tensor:
     """[W] nats of how many patches there are. Raises UserError where the text decides it and there is no code."""
     if not content_dependent(_grouping(settings).rule):
         return torch.zeros(len(starts), dtype=torch.float64, device=starts.device)
-    if settings.counts is None:
-        raise UserError(
-            "patches that the text decides cost their number, and there is no code for that",
-            where="estimator",
-            how="give one fitted to the training text",
-        )
-    return settings.counts.nats(starts)
+    return code_of(settings.counts, "estimator").nats(starts)
 
 
 def hidden_patches_nats(log_probs: LogProbs, grouping: Grouping, x_NT: Tensor, mask: PatchesHidden) -> Tensor:

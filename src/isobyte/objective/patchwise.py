@@ -43,14 +43,6 @@ def patch_targets(x_BT: Tensor, starts: Tensor) -> Tensor:
     return torch.cat((after, x_BT.gather(1, order.clamp(max=x_BT.shape[1] - 1))), 1)
 
 
-def patch_cells(mask: PatchesHidden) -> tuple[Tensor, Tensor]:
-    """[B, T + M] the number of each cell's patch, and whether there is such a patch."""
-    count = int(mask.count_B.max())
-    first = torch.arange(count, device=mask.starts.device).expand(len(mask.starts), -1)
-    there = torch.cat((torch.ones_like(mask.starts), first < mask.count_B[:, None]), 1)
-    return torch.cat((mask.patch_BT, first), 1), there
-
-
 def certain(patching: Patching, mask: PatchesHidden) -> Tensor:
     """[B, T] bool: is it known before the text whether the patch ends after this byte, so that saying so costs nothing?
 
@@ -87,8 +79,8 @@ def patch_question(config: PatchwiseConfig, x_BT: Tensor, network: Network, draw
 
 def patch_weights(patching: Patching, mask: PatchesHidden) -> Tensor:
     """[B, T + M] 1 for the cells that a mask asks for, those of hidden patches (from left to right: of all), else 0."""
-    patch, there = patch_cells(mask)
-    wanted = there if mask.hidden_BM is None else there & mask.hidden_BM.gather(1, patch)
+    there = mask.patch_BS < mask.count_B[:, None]
+    wanted = there if mask.hidden_BM is None else there & mask.hidden_BM.gather(1, mask.patch_BS)
     length = mask.starts.shape[1]
     ends = torch.cat((mask.starts[:, 1:], torch.ones_like(mask.starts[:, :1])), 1)
     free = ends & certain(patching, mask)

@@ -49,16 +49,7 @@ def score(
 ) -> Scored:
     """By the run's own estimator and its companions; `progress` is told of bytes scored."""
     boundaries, counts = fit_boundaries(config, prepared), fit_patch_counts(config, prepared, model)
-    told = Settings(
-        config.evaluate.passes,
-        config.evaluate.seed,
-        model.vocab,
-        model.codes,
-        boundaries=boundaries,
-        counts=counts,
-        grouping=grouping_of(model),
-        reading=reading_of(config),
-    )
+    told = settings_of(config, model, boundaries, counts)
     windows = EvalWindows(prepared.stream("heldout"), config.train.window, config.evaluate.max_bytes)
 
     def by(name: str | None) -> Likelihood:
@@ -72,6 +63,22 @@ def score(
 
     beside = [by(name) for name in companions(config.objective)]
     return Scored(by(config.evaluate.estimator), beside, boundaries or counts, _masked(config, prepared, model))
+
+
+def settings_of(
+    config: RunConfig, model: Model, boundaries: BoundaryCoder | None, counts: PatchCounts | None
+) -> Settings:
+    """What an estimator is told about a run."""
+    return Settings(
+        config.evaluate.passes,
+        config.evaluate.seed,
+        model.vocab,
+        model.codes,
+        boundaries=boundaries,
+        counts=counts,
+        grouping=grouping_of(model),
+        reading=reading_of(config),
+    )
 
 
 def _masked(config: RunConfig, prepared: Prepared, model: Model) -> MaskedBlocks | None:

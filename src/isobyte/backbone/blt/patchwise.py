@@ -99,8 +99,6 @@ class PatchwiseNetwork(BltModel):
 
     def _read(self, mask: PatchesHidden, per_row: int) -> Tensor:
         """[B S] the latent that each cell reads: its own patch's, or from left to right that of the one before."""
-        of_cell = torch.cat(
-            (mask.patch_BT, torch.arange(per_row - 1, device=mask.starts.device).expand(len(mask.starts), -1)), 1
-        )
-        row = torch.arange(len(of_cell), device=of_cell.device)[:, None] * per_row
-        return (of_cell + self.both_ways + row).flatten()
+        patch_BS = mask.patch_BS
+        row = torch.arange(len(patch_BS), device=patch_BS.device)[:, None] * per_row
+        return (patch_BS + self.both_ways + row).flatten()
