@@ -20,17 +20,28 @@ def gap_figure(analysis: Analysis, styles: dict[str, Style]) -> Figure:
             continue
         colours = [comparison_colour(c, styles) for c in chosen]
         marks = [mark for c, colour in zip(chosen, colours, strict=True) for mark in _gap_marks(c, colour)]
-        keys += [Key(f"{c['a']} / {c['b']}", colour) for c, colour in zip(chosen, colours, strict=True)]
         y = _gap_range(chosen)
+        keys += [Key(_pair(c), colour) for c, colour in zip(chosen, colours, strict=True) if _seen(c, y)]
+        unseen = [f"{_pair(c)} ({c['summary']['value']})" for c in chosen if not _seen(c, y)]
+        note = f"Outside the axes: {', '.join(unseen)}." if unseen else ""
         x = extent((gap["compute"] for c in chosen for gap in c["computes"]), log=True, pad=0.02) or (1.0, 10.0)
         if y[0] < 1 < y[1]:
             marks.append(Level(1.0, "equal compute"))
         label = "Compute of the second design, FLOPs"
         axes = Axis(label, *x, log=True), Axis("Efficiency gap", *y, log=True)
-        charts.append(Chart(_gap_title(chosen), *axes, marks, _gap_alt(chosen)))
+        charts.append(Chart(_gap_title(chosen), *axes, marks, _gap_alt(chosen), note=note))
     if charts:
         keys.append(Key("extrapolated", MUTED, dashed=True))
     return Figure("gap", "Efficiency gap", charts, keys)
+
+
+def _pair(comparison: dict[str, Any]) -> str:
+    return f"{comparison['a']} / {comparison['b']}"
+
+
+def _seen(comparison: dict[str, Any], y: tuple[float, float]) -> bool:
+    gaps = [gap["gap"] for gap in (*comparison["computes"], comparison["headline"])]
+    return any(gap is not None and y[0] < gap < y[1] for gap in gaps)
 
 
 def _gap_title(comparisons: list[dict[str, Any]]) -> str:
@@ -51,7 +62,7 @@ def _gap_marks(comparison: dict[str, Any], colour: str) -> list[Mark]:
         marks.append(Band(x, low, high, colour))
     marks += solid_and_dashed(gaps, "compute", "gap", colour)
     head = comparison["headline"]
-    names, value = f"{comparison['a']} / {comparison['b']}", comparison["summary"]["value"]
+    names, value = _pair(comparison), comparison["summary"]["value"]
     hover = [f"<b>{names}</b><br>{value} at {words.bpb(head['loss'])} BPB"]
     marks.append(Points([head["compute_b"]], [head["gap"]], colour, "circle", size=9, hover=hover))
     return marks
