@@ -21,8 +21,8 @@ from isobyte.data.prepare import prepare
 from isobyte.evaluate.patch_page import pieces, spelt
 from isobyte.representation import build
 from isobyte.train.loop import train
-from isobyte.train.patcher import load_scorer
 from isobyte.train.runtime import Runtime
+from isobyte.train.scorer import load_scorer
 from tiny import run_data
 
 TEXT = "The café of the United States,\nin 1790; ".encode() * 12 + b"\xff\x00\xc3 end\n"

@@ -9,16 +9,20 @@ from small import measure as score
 from small import random_net, random_table
 
 from isobyte.config.objective import (
+    AnyOrderConfig,
+    ArConfig,
+    BlockConfig,
     CosineSchedule,
     LinearSchedule,
     MaskedConfig,
+    Objective,
     PolynomialSchedule,
     Schedule,
 )
 from isobyte.likelihood import oracle, passes
 from isobyte.likelihood.count_stratified import masked_nats, stratified_counts, window_masks
 from isobyte.likelihood.enumeration import enumerated_bound
-from isobyte.objective.base import Question, cost_sum, network_log_probs
+from isobyte.objective.base import Question, View, cost_sum, network_log_probs
 from isobyte.objective.draw import Draw
 from isobyte.objective.schedule import mask_probability, weight
 from isobyte.objective.training import training_questions, window_length
@@ -75,11 +79,28 @@ def test_estimate_does_not_depend_on_how_windows_are_batched(monkeypatch: pytest
     sizes = np.full(10, LENGTH)
     pieces = [(x[:3], sizes[:3]), (x[3:], sizes[3:])]
     whole = score(PREDICTOR, MaskedConfig(), [(x, sizes)], 2, passes=4, seed=1)
-    monkeypatch.setattr(passes, "LOGITS_PER_CALL", 14)
+    monkeypatch.setattr(passes, "cells_at_once", lambda _vocab: 7)
     split = score(PREDICTOR, MaskedConfig(), pieces, 2, passes=4, seed=1)
     assert whole.nats == pytest.approx(split.nats, rel=1e-12)
     assert whole.stderr == pytest.approx(split.stderr, rel=1e-12)
     assert (whole.bytes, whole.symbols, whole.windows, whole.nfe) == (60, 60, 10, 40)
+
+
+@pytest.mark.parametrize("objective", [MaskedConfig(), ArConfig(), AnyOrderConfig(), BlockConfig(block=8)], ids=str)
+def test_a_small_alphabet_fills_a_call_no_more_than_bytes_do(objective: Objective) -> None:
+    """Hidden states are as many however few the symbols are: bits once took twelve gigabytes to be scored."""
+    seen = {}
+    for vocab in (2, 256):
+        calls = seen[vocab] = []
+
+        def uniform(view: View, vocab: int = vocab, calls: list[int] = calls) -> torch.Tensor:
+            calls.append(view.inputs.numel())
+            return torch.full((*view.inputs.shape, vocab), -math.log(vocab))
+
+        x = np.zeros((8, 512), np.int64)
+        score(uniform, objective, [(x, np.full(8, 512))], vocab, passes=16, seed=0)
+    assert seen[2] == seen[256]
+    assert max(seen[2]) <= 1 << 16
 
 
 @torch.no_grad()

@@ -85,7 +85,7 @@ def test_pieces_and_neighbours_change_no_number(monkeypatch: pytest.MonkeyPatch,
         calls.append(len(view.inputs))
         return log_probs(view)
 
-    monkeypatch.setattr(passes, "LOGITS_PER_CALL", 5 * LONG * 256)
+    monkeypatch.setattr(passes, "cells_at_once", lambda _vocab: 5 * LONG)
     torch.testing.assert_close(build_estimator(MASKED, told).nats(counted, x, 0), whole, rtol=1e-9, atol=0)
     assert calls == [5] * 7 + [1]
 

@@ -25,8 +25,9 @@ from isobyte.data.prepare import prepare
 from isobyte.data.prepared import Prepared
 from isobyte.errors import UserError
 from isobyte.train.loop import train
-from isobyte.train.patcher import fit_patcher, in_ids
+from isobyte.train.patcher import fit_patcher
 from isobyte.train.runtime import Runtime
+from isobyte.train.scorer import in_ids
 from tiny import run_config, run_data
 
 SHAPE = {"kind": "flat", "layers": 1, "width": 8, "heads": 2}
@@ -48,7 +49,7 @@ def prepared(tmp_path: Path) -> Prepared:
 
 def fitted(config: RunConfig, prepared: Prepared, **more: Any) -> Patcher:
     patcher = Patcher(config.backbone.patching)  # type: ignore[union-attr]
-    fit_patcher(patcher, config, prepared, runtime=RUNTIME, **more)
+    fit_patcher(patcher, config, prepared, train, runtime=RUNTIME, **more)
     return patcher
 
 
@@ -184,13 +185,14 @@ def test_two_ranks_train_one_scorer(prepared: Prepared, tmp_path: Path) -> None:
         "import sys\nfrom pathlib import Path\n"
         "from isobyte.backbone.patching.corpus import patcher_hash\n"
         "from isobyte.backbone.patching.patcher import Patcher\nfrom isobyte.config.run import RunConfig\n"
-        "from isobyte.data.prepared import Prepared\nfrom isobyte.train.patcher import fit_patcher\n"
+        "from isobyte.data.prepared import Prepared\nfrom isobyte.train.loop import train\n"
+        "from isobyte.train.patcher import fit_patcher\n"
         "from isobyte.train.parallel import join\nfrom isobyte.train.runtime import Runtime\n"
         "ranks = join('gloo')\n"
         "config = RunConfig.model_validate_json(Path(sys.argv[1]).read_text())\n"
         "patcher, steps = Patcher(config.backbone.patching), []\n"
-        "fit_patcher(patcher, config, Prepared.open(Path(sys.argv[2])), runtime=Runtime(device='cpu', threads=1),\n"
-        "            report=steps.append, ranks=ranks)\n"
+        "prepared, runtime = Prepared.open(Path(sys.argv[2])), Runtime(device='cpu', threads=1)\n"
+        "fit_patcher(patcher, config, prepared, train, runtime=runtime, report=steps.append, ranks=ranks)\n"
         "print(patcher_hash(patcher), sum(step['phase'] == 'scorer' for step in steps))\n"
     )
     command = [sys.executable, "-c", program, str(config), str(prepared.folder)]

@@ -27,7 +27,7 @@ from isobyte.data.prepared import Prepared
 from isobyte.errors import UserError, nearest
 from isobyte.representation import Representation, build
 from isobyte.train.folder import RunFolder
-from isobyte.train.patcher import load_scorer, scorer_shape
+from isobyte.train.scorer import load_scorer, scorer_shape
 
 RULES = ("space", "static:4", "byte", "ngram:2", "bpe:TOKENIZER.json")
 MEAN_LENGTH = 4.0

@@ -48,13 +48,14 @@ class Estimator:
     seed: int
     random: bool
     """Whether the value depends on the seed; if not, both halves are the same."""
-    logits_per_window: Callable[[int], int]
+    cells_at_once: int
+    """Positions that one network call may hold."""
     source: str = TEXT
     """What it is a likelihood of, where not of the text: what is left of it when it was shuffled past undoing."""
 
     def rows(self, length: int) -> int:
         """Windows at once."""
-        return max(1, passes.LOGITS_PER_CALL // self.logits_per_window(length))
+        return max(1, self.cells_at_once // (length * (self.passes(length) if self.random else 1)))
 
 
 Build = Callable[[Settings], Estimator]
@@ -157,7 +158,7 @@ def _sampled(
             lambda _length: nfe,
             settings.seed,
             True,
-            lambda length: length * settings.vocab * nfe,
+            passes.cells_at_once(settings.vocab),
         )
 
     return name, build
@@ -178,7 +179,7 @@ def _exact(
             lambda length: nfe(length, settings),
             settings.seed,
             False,
-            lambda length: length * settings.vocab,
+            passes.cells_at_once(settings.vocab),
         )
 
     return name, build
@@ -194,7 +195,7 @@ def _count_stratified(told_rate: bool) -> Named:
             seed=settings.seed,
             first_window=first,
             told_rate=told_rate,
-            symbols_per_call=max(1, passes.LOGITS_PER_CALL // settings.vocab),
+            symbols_per_call=passes.cells_at_once(settings.vocab),
         )
 
     return _sampled("count-stratified", "bound", method)

@@ -13,7 +13,8 @@ from isobyte.likelihood.patch_counts import PatchCounts
 from isobyte.objective.patchwise import Grouping
 from isobyte.objective.permutation import Reading
 
-LOGITS_PER_CALL = 1 << 23
+NUMBERS_PER_CALL = 1 << 23
+"""Logits of one network call, or numbers of each of its hidden states."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,12 @@ def half_nats(
 
 def rows_at_once(length: int, vocab: int) -> int:
     """Rows of one network call."""
-    return max(1, LOGITS_PER_CALL // (length * vocab))
+    return max(1, cells_at_once(vocab) // length)
+
+
+def cells_at_once(vocab: int) -> int:
+    """Positions of one network call: where the alphabet is small, hidden states are what fills the memory."""
+    return NUMBERS_PER_CALL // max(vocab, 256)
 
 
 def symbol_nats(log_BTV: Tensor, x_BT: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ def train(
         save(prepared.representation, path / "representation")
     model = build_model(config, prepared.representation.vocab_size, runtime.attention).to(device)
     if isinstance(model, BltModel):
-        fit_patcher(model.patcher, config, prepared, runtime=runtime, report=report, ranks=ranks)
+        fit_patcher(model.patcher, config, prepared, train, runtime=runtime, report=report, ranks=ranks)
     try:
         totals = _run_steps(config, prepared, folder, model, runtime, ranks, report)
         return _finish(config, prepared, folder, model, totals, ranks, report)

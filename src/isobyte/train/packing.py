@@ -19,7 +19,7 @@ from isobyte.data.prepared import Prepared
 from isobyte.data.window import TrainWindows
 from isobyte.objective.network import Model
 from isobyte.representation import Representation
-from isobyte.train.patcher import alone
+from isobyte.train.shared import alone
 from isobyte.train.step import StepResult
 
 Rows = NDArray[np.int64] | PatchRows
