@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from isobyte.config.run import scorer_run_config
 from isobyte.config.study import StudyConfig
 from isobyte.errors import UserError
 from isobyte.files import read_json, write_json
@@ -15,7 +16,8 @@ from isobyte.study.folder import StudyFolder
 from isobyte.study.pipeline import run_study, study_rows
 from isobyte.study.plan import PlannedRun
 from isobyte.study.reuse import take_over
-from tiny import study_data
+from isobyte.train.folder import SCORERS
+from tiny import run_data, study_data
 
 
 class Recorder:
@@ -129,6 +131,27 @@ def test_a_run_that_has_begun_is_trained_on(tmp_path: Path) -> None:
     take_over(study(), folder, other, observer)
     assert list(begun.iterdir()) == []
     assert len(observer.ends["taken"]) == 1
+
+
+def test_the_network_that_found_the_patches_comes_along(tmp_path: Path) -> None:
+    """Else a report would not count what it cost."""
+    shape = {"kind": "flat", "layers": 1, "width": 8, "heads": 2, "attention_window": 6}
+    scorer = {"kind": "flat", "shape": shape, "train": run_data(steps=8)["train"]}
+    patching = {"kind": "entropy", "scorer": scorer, "mean_length": 3.0}
+    data = study_data(budgets=(4e7,))
+    data["designs"] = [data["designs"][0] | {"backbone": {"kind": "blt", "hash_sizes": [], "patching": patching}}]
+    config = StudyConfig.model_validate(data)
+    other = finished(tmp_path / "other", config, {"w24": 3.0})
+    run = whole_plan(config, {})[0].config
+    trained = scorer_run_config(run)
+    assert trained is not None
+    for name in (trained.content_hash(), "of-another-design"):
+        write_json(other.data(run) / SCORERS / name / "result.json", {"N": 7})
+    folder = StudyFolder.create(tmp_path / "mine", config)
+    take_over(config, folder, other, Recorder())
+    (found,) = (folder.data(run) / SCORERS).iterdir()
+    assert found.name == trained.content_hash()
+    assert read_json(found / "result.json") == {"N": 7}
 
 
 def test_a_run_is_taken_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

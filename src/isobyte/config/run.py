@@ -8,6 +8,7 @@ from isobyte.config.backbone import Backbone, BltConfig, FlatConfig
 from isobyte.config.base import Config
 from isobyte.config.data import DataConfig
 from isobyte.config.objective import (
+    ArConfig,
     BltDiffusionConfig,
     CausalConfig,
     DigitsConfig,
@@ -15,9 +16,9 @@ from isobyte.config.objective import (
     PatchwiseConfig,
     SpanConfig,
 )
-from isobyte.config.patching import EntropyPatching, Patching
+from isobyte.config.patching import EntropyPatching, FlatScorer, Patching
 from isobyte.config.permutation import Permutation
-from isobyte.config.representation import Representation
+from isobyte.config.representation import BytesConfig, Representation
 from isobyte.config.train import EvaluateConfig, TrainConfig, check_packing
 
 
@@ -111,3 +112,21 @@ class RunConfig(Config):
         if isinstance(self.backbone, FlatConfig) and self.backbone.attention_window and self.objective.kind != "ar":
             raise ValueError(f"attention_window is for objective ar; {self.objective.kind} looks both ways")
         return self
+
+
+def scorer_run_config(config: RunConfig) -> RunConfig | None:
+    """The run that trains the network by whose surprise this one's bytes fall into patches; None where there is none
+    to be trained."""
+    patching = config.backbone.patching if isinstance(config.backbone, BltConfig) else None
+    if not isinstance(patching, EntropyPatching) or not isinstance(patching.scorer, FlatScorer):
+        return None
+    if patching.scorer.path is not None or patching.scorer.train is None:
+        return None
+    return RunConfig(
+        representation=BytesConfig(),
+        objective=ArConfig(),
+        backbone=patching.scorer.shape,
+        data=config.data,
+        train=patching.scorer.train,
+        evaluate=config.evaluate.model_copy(update={"estimator": None}),
+    )

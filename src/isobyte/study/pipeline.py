@@ -19,6 +19,7 @@ from isobyte.study.folder import StudyFolder, settle
 from isobyte.study.packing import choose
 from isobyte.study.plan import PlannedRun, decide
 from isobyte.study.reuse import take_over
+from isobyte.train.folder import SCORERS
 
 
 def run_study(study: StudyConfig, out: Path, observer: Observer, *, reuse: Sequence[Path] = ()) -> dict[str, Any]:
@@ -170,7 +171,7 @@ def _reference(data: DataConfig) -> dict[str, float]:
 
 def _scorers(folder: StudyFolder) -> list[dict[str, Any]]:
     """Networks trained to find patches, once for all runs on a text: what they cost is no part of any run."""
-    found = sorted(folder.path.glob("data/*/scorers/*/result.json"))
+    found = sorted(folder.path.glob(f"data/*/{SCORERS}/*/result.json"))
     results = [(path.parent.relative_to(folder.path), read_json(path)) for path in found]
     return [
         {"folder": str(path), "N": result["N"], "flops": result["flops"], "bpb": result["likelihood"]["bpb"]}

@@ -3,11 +3,12 @@
 import os
 import shutil
 
+from isobyte.config.run import RunConfig, scorer_run_config
 from isobyte.config.study import StudyConfig
 from isobyte.study.execute import Observer
 from isobyte.study.folder import StudyFolder, settle
 from isobyte.study.plan import plan_run
-from isobyte.train.folder import RunFolder
+from isobyte.train.folder import SCORERS, RunFolder
 
 
 def take_over(study: StudyConfig, folder: StudyFolder, other: StudyFolder, observer: Observer) -> None:
@@ -24,6 +25,7 @@ def take_over(study: StudyConfig, folder: StudyFolder, other: StudyFolder, obser
             place, run = folder.run(planned), there.get(planned.config.content_hash())
             if cell in losses or run is None or place.path.exists():
                 continue
+            _take_scorer(planned.config, folder, other)
             _copy(run, place)
             more = True
             observer.started(planned)
@@ -34,6 +36,16 @@ def _finished(other: StudyFolder) -> dict[str, RunFolder]:
     """Runs that ended well, by the hash of their config."""
     runs = [RunFolder(path.parent) for path in sorted((other.path / "runs").glob("*/result.json"))]
     return {run.config().content_hash(): run for run in runs if run.status()["state"] == "done"}
+
+
+def _take_scorer(config: RunConfig, folder: StudyFolder, other: StudyFolder) -> None:
+    """The network that found the run's patches, trained once for all runs on this text: its cost is the study's too."""
+    scorer = scorer_run_config(config)
+    if scorer is None:
+        return
+    there, place = (RunFolder(each.data(config) / SCORERS / scorer.content_hash()) for each in (other, folder))
+    if there.result() is not None and not place.path.exists():
+        _copy(there, place)
 
 
 def _copy(run: RunFolder, place: RunFolder) -> None:

@@ -10,6 +10,9 @@ from isobyte.config.run import RunConfig
 from isobyte.errors import UserError
 from isobyte.files import read_json, write_atomic, write_json
 
+SCORERS = "scorers"
+"""Beside a prepared text: the runs of networks, and tables, that find patches in it, made once for all runs."""
+
 
 @dataclass(frozen=True)
 class RunFolder:

@@ -10,10 +10,8 @@ from isobyte.backbone.byte_ids import BOS, COUNT, OFFSET
 from isobyte.backbone.flat import FlatModel
 from isobyte.backbone.patching.patcher import Patcher
 from isobyte.config.backbone import FlatConfig
-from isobyte.config.objective import ArConfig
 from isobyte.config.patching import EntropyPatching, FlatScorer
-from isobyte.config.representation import BytesConfig
-from isobyte.config.run import RunConfig
+from isobyte.config.run import RunConfig, scorer_run_config
 from isobyte.data.prepared import Prepared
 from isobyte.errors import UserError
 from isobyte.train.checkpoint import load_weights
@@ -47,14 +45,8 @@ def scorer_run(
             how="give `train`, or the `path` of a finished run; weights come by themselves only with an imported model",
         )
     _check_untied(scorer.shape, "backbone.patching.scorer.shape")
-    own = RunConfig(
-        representation=BytesConfig(),
-        objective=ArConfig(),
-        backbone=scorer.shape,
-        data=config.data,
-        train=scorer.train,
-        evaluate=config.evaluate.model_copy(update={"estimator": None}),
-    )
+    own = scorer_run_config(config)
+    assert own is not None
     name = own.content_hash()
     with alone(prepared, name):
         path = shared_folder(prepared) / name

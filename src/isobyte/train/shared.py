@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from isobyte.data.prepared import Prepared
+from isobyte.train.folder import SCORERS
 
 
 def shared_folder(prepared: Prepared) -> Path:
     """Scorers, tables, thresholds, and who waits for whom."""
-    return prepared.folder / "scorers"
+    return prepared.folder / SCORERS
 
 
 @contextmanager
