@@ -38,6 +38,7 @@ def analyse(
     designs = [_design(study, panel, BEYOND * greatest, level) for panel in panels]
     matched = _matched(study, panels)
     comparisons = [_compare(pair, greatest, level) for pair in matched]
+    hypotheses = judged(study, rows, level)
     analysis = {
         "format": FORMAT,
         "headline": _headline(study, rows, designs, comparisons),
@@ -49,9 +50,9 @@ def analyse(
         "standings": standings(panels, level),
         "comparisons": comparisons,
         "dials": turned(study, rows, level),
-        "hypotheses": judged(study, rows, level),
+        "hypotheses": hypotheses,
         "conventions": under_conventions(matched, panels, _conventions(panels), level),
-        "warnings": cautions(panels, designs, comparisons, reference(study).get("unigram")),
+        "warnings": cautions(panels, designs, comparisons, hypotheses, reference(study).get("unigram")),
     }
     return strict(analysis)
 

@@ -25,7 +25,11 @@ def caution(severity: str, code: str, design: str, text: str) -> Caution:
 
 
 def cautions(
-    panels: list[Panel], designs: list[dict[str, Any]], comparisons: list[dict[str, Any]], unigram: float | None
+    panels: list[Panel],
+    designs: list[dict[str, Any]],
+    comparisons: list[dict[str, Any]],
+    hypotheses: list[dict[str, Any]],
+    unigram: float | None,
 ) -> list[Caution]:
     """All warnings, the worst first; those that say the same of several designs are one.
 
@@ -35,6 +39,7 @@ def cautions(
     for panel, design in zip(panels, designs, strict=True):
         found += [*_no_better_than_frequencies(design, unigram), *_flat_minima(design), *_fits(panel)]
     found += [warning for comparison in comparisons for warning in _comparison(comparison)]
+    found += _unequal_choice(panels, hypotheses)
     merged: dict[tuple[str, str, str], Caution] = {}
     for warning in found:
         first = merged.setdefault((warning["severity"], warning["code"], warning["text"]), warning)
@@ -132,3 +137,20 @@ def _comparison(comparison: dict[str, Any]) -> Iterator[Caution]:
     elif comparison["headline"]["extrapolated"]:
         text = "their measured ranges share no loss: every gap between them is extrapolated"
         yield caution("caution", "no-common-loss", name, text)
+
+
+def _unequal_choice(panels: list[Panel], hypotheses: list[dict[str, Any]]) -> Iterator[Caution]:
+    """The best of three sizes is lower than the only one, whatever the designs are."""
+    tried = {panel.name: _sizes(panel) for panel in panels if panel.fitted}
+    for hypothesis in hypotheses:
+        sizes = {name: tried[name] for name in (*hypothesis["first"], *hypothesis["second"]) if name in tried}
+        if len(set(sizes.values())) > 1:
+            said = ", ".join(f"{name} {count}" for name, count in sizes.items())
+            text = f"its designs had unequal choice, and the best of more sizes is lower; sizes tried: {said}"
+            yield caution("caution", "unequal-choice", hypothesis["name"], text)
+
+
+def _sizes(panel: Panel) -> int:
+    """Tried at the largest budget."""
+    largest = max(row["budget"] for row in panel.fitted)
+    return len({row["size"] for row in panel.fitted if row["budget"] == largest})
