@@ -70,9 +70,20 @@ def test_nothing_is_measured_twice(tmp_path: Path) -> None:
     assert StudyConfig.model_validate(controls["study"]) == study
     write_json(Path(controls["path"]), {"byte-ar": {"a": 1}})
     assert beside_jobs(study, folder) == probes
-    write_json(Path(probes[0]["path"]) / "probes.json", {"run": {}, "probes": {"words": 1}})
+    write_json(Path(probes[0]["path"]) / "probes.json", {"run": {}, "probes": {"words": 1}, "asked": ["words"]})
     assert len(probes) == 2
     assert beside_jobs(study, folder) == probes[1:]
+
+
+def test_a_run_that_was_asked_for_less_is_asked_again(tmp_path: Path) -> None:
+    """Such as one that another study has measured; a probe that it does not have was asked for all the same."""
+    study, folder = finished(tmp_path / "out", probes=["words", "layers"])
+    first, second = beside_jobs(study, folder)
+    write_json(Path(first["path"]) / "probes.json", {"run": {}, "probes": {"words": 1}, "asked": ["words"]})
+    assert beside_jobs(study, folder) == [first, second]
+    asked = ["fragility", "layers", "words"]
+    write_json(Path(first["path"]) / "probes.json", {"run": {}, "probes": {"words": 1}, "asked": asked})
+    assert beside_jobs(study, folder) == [second]
 
 
 def test_controls_are_wanted_where_designs_differ_in_what_is_near() -> None:
@@ -177,6 +188,7 @@ def test_a_failed_job_does_not_stop_the_others(tmp_path: Path) -> None:
     assert "no weights" in failed
     assert not (tmp_path / "bare" / "probes.json").exists()
     found = read_json(tmp_path / "whole" / "probes.json")
+    assert found.pop("asked") == ["fragility", "layers"]
     # from the study's prepared shards as from the corpus itself
     own = probe_run(tmp_path / "whole", ["fragility", "layers"], max_bytes=2048, device="cpu")
     assert found == json.loads(json.dumps(own))

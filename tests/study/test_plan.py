@@ -73,6 +73,19 @@ def test_an_optimum_at_the_edge_grows_the_grid_once() -> None:
     assert pilot == set(STUDY.grid.sizes)
 
 
+def test_a_design_may_grow_by_another_number_than_the_grids() -> None:
+    data = STUDY.model_dump(mode="json")
+    data["designs"][0]["extend"] = 0
+    study = StudyConfig.model_validate(data)
+    rising = {(d.name, s): float(i) for d in study.designs for i, s in enumerate(study.grid.sizes)}
+    tried = {
+        d.name: {c.size for c in play(study, rising) if c.design == d.name and c.budget == study.budgets[0]}
+        for d in study.designs
+    }
+    first, second = (len(tried[design.name]) for design in study.designs)
+    assert (first, second) == (study.grid.per_budget, study.grid.per_budget + 1)
+
+
 def test_an_optimum_inside_does_not() -> None:
     valley = {(d.name, s): abs(i - 2.0) for d in STUDY.designs for i, s in enumerate(STUDY.grid.sizes)}
     cells = play(STUDY, valley)

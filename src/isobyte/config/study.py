@@ -55,6 +55,8 @@ class DesignConfig(Config):
     """Those of the study's budgets that it is trained at; None means all."""
     per_budget: PositiveInt | None = None
     """Sizes at each budget, where it is another number than the grid's."""
+    extend: int | None = Field(default=None, ge=0)
+    """How often these may grow by one, where it is another number than the grid's."""
     tuning: Tuning
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ No torch here: workers measure, and what they find is kept in files, so that not
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +85,16 @@ def beside_jobs(study: StudyConfig, folder: StudyFolder) -> list[dict[str, Any]]
         plain = study.model_dump(mode="json")
         jobs.append({"do": "controls", "key": "controls", "study": plain, "path": str(controls_path(folder))})
     for cell, run in _probed(study, folder):
-        if not run.probes.exists():
+        if not _asked(run, study.probes):
             key = f"probes of {cell.design}, {cell.budget:.3g} FLOPs, seed {cell.seed}"
             probe = {"do": "probe", "key": key, "path": str(run.path), "names": list(study.probes)}
             jobs.append(probe | {"data": str(folder.data(run.config())), "max_bytes": PROBED_BYTES})
     return jobs
+
+
+def _asked(run: RunFolder, probes: Sequence[str]) -> bool:
+    """Whether the run was asked for these probes, of which it need not have all."""
+    return run.probes.exists() and set(probes) <= set(read_json(run.probes).get("asked", ()))
 
 
 def _probed(study: StudyConfig, folder: StudyFolder) -> list[tuple[Cell, RunFolder]]:

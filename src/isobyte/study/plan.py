@@ -119,7 +119,7 @@ def _decide_design(
     reason = "pilot: centred where the recipe says"
     for i, budget in enumerate(budgets):
         first = list(_around(centre, design.per_budget or grid.per_budget, len(ladder)))
-        sizes, cells, complete = _extended(study, design.name, budget, first, losses)
+        sizes, cells, complete = _extended(study, design, budget, first, losses)
         if sizes != first:
             reason += f"; grown to {ladder[sizes[0]]}..{ladder[sizes[-1]]}: the best size lay at the edge"
         yield cells, Decision(design.name, budget, ladder[centre], tuple(ladder[s] for s in sizes), reason)
@@ -132,13 +132,13 @@ def _decide_design(
 
 
 def _extended(
-    study: StudyConfig, design: str, budget: float, sizes: list[int], losses: Losses
+    study: StudyConfig, design: DesignConfig, budget: float, sizes: list[int], losses: Losses
 ) -> tuple[list[int], list[Cell], bool]:
     """A budget's rungs, grown one by one while the best lies at an edge; its cells; whether all are finished."""
     ladder = study.grid.sizes
-    limit = len(sizes) + study.grid.extend
+    limit = len(sizes) + (study.grid.extend if design.extend is None else design.extend)
     while True:
-        cells = [Cell(design, budget, ladder[s], seed) for s in sizes for seed in study.seeds]
+        cells = [Cell(design.name, budget, ladder[s], seed) for s in sizes for seed in study.seeds]
         complete = all(cell in losses for cell in cells)
         grown = _grown(sizes, _best(cells, losses, ladder), len(ladder)) if complete else sizes
         if grown == sizes or len(grown) > limit:

@@ -49,10 +49,10 @@ def _take_scorer(config: RunConfig, folder: StudyFolder, other: StudyFolder) -> 
 
 
 def _copy(run: RunFolder, place: RunFolder) -> None:
-    """A whole run or none, without probes: each study asks its own."""
+    """A whole run or none, and what was measured of it."""
     part = place.path.parent.parent / f".{place.path.name}.{os.getpid()}.part"
     try:
-        shutil.copytree(run.path, part, ignore=shutil.ignore_patterns(run.probes.name))
+        shutil.copytree(run.path, part)
         place.path.parent.mkdir(parents=True, exist_ok=True)
         part.rename(place.path)
     finally:

@@ -79,7 +79,7 @@ def _measure(job: dict[str, Any], _say: Any) -> dict[str, Any]:
 
 
 def _probe(job: dict[str, Any], _say: Any) -> dict[str, Any]:
-    """The probes among `names` that the run has, kept beside it."""
+    """The probes among `names` that the run has, kept beside it with what was asked for."""
     from isobyte.data.prepared import Prepared
     from isobyte.evaluate.probes import probe_run, probes_of
     from isobyte.train.folder import RunFolder
@@ -92,7 +92,7 @@ def _probe(job: dict[str, Any], _say: Any) -> dict[str, Any]:
         folder.path, names, text=prepared.stream("heldout"), training=prepared.stream("train"),
         max_bytes=job["max_bytes"],
     )  # fmt: skip
-    write_json(folder.probes, found)
+    write_json(folder.probes, found | {"asked": job["names"]})
     return found
 
 
