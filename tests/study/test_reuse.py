@@ -10,12 +10,11 @@ from isobyte.config.run import scorer_run_config
 from isobyte.config.study import StudyConfig
 from isobyte.errors import UserError
 from isobyte.files import read_json, write_json
-from isobyte.study import reuse
-from isobyte.study.execute import whole_plan
-from isobyte.study.folder import StudyFolder
+from isobyte.study.execute import _State, _wanted, whole_plan
+from isobyte.study.folder import StudyFolder, settle
 from isobyte.study.pipeline import run_study, study_rows
 from isobyte.study.plan import PlannedRun
-from isobyte.study.reuse import take_over
+from isobyte.study.reuse import Shelf
 from isobyte.train.folder import SCORERS
 from tiny import run_data, study_data
 
@@ -48,7 +47,7 @@ def finished(out: Path, config: StudyConfig, losses: dict[str, float]) -> StudyF
     """A study whose runs of the sizes in `losses` are done, with these losses, but for the training."""
     folder = StudyFolder.create(out, config)
     while True:
-        _, found = reuse.settle(config, folder)
+        _, found = settle(config, folder)
         wanted = [run for run in whole_plan(config, dict(found)) if run.cell not in found]
         wanted = [run for run in wanted if run.cell.size in losses]
         if not wanted:
@@ -59,6 +58,11 @@ def finished(out: Path, config: StudyConfig, losses: dict[str, float]) -> StudyF
             run.write_result({"likelihood": {"bpb": losses[planned.cell.size], "kind": "exact"}, "flops": 4e7, "N": 1})
             run.write_status("done")
             write_json(run.probes, {"probes": {}})
+
+
+def take_over(config: StudyConfig, folder: StudyFolder, other: StudyFolder, observer: Recorder) -> None:
+    """What a study does before it trains anything."""
+    _wanted(config, folder, _State(dict(settle(config, folder)[1])), Shelf([other]), observer)
 
 
 def test_a_study_trains_only_what_another_has_not(tmp_path: Path) -> None:
@@ -91,12 +95,28 @@ def test_grids_are_followed_where_the_other_study_went(tmp_path: Path) -> None:
     folder = StudyFolder.create(tmp_path / "again", again)
     observer = Recorder()
     take_over(again, folder, other, observer)
-    cells, found = reuse.settle(again, folder)
+    cells, found = settle(again, folder)
     assert set(found) == set(cells) > {run.cell for run in whole_plan(again, {})}, "beyond the grids it began with"
     assert len(observer.ends["taken"]) == len(cells)
     assert len(list(folder.path.glob("runs/*/probes.json"))) == len(cells), "what was measured comes along"
     take_over(again, folder, other, observer)
     assert len(observer.ends["taken"]) == len(cells), "nothing is taken twice"
+
+
+def test_what_is_wanted_later_is_taken_then(tmp_path: Path) -> None:
+    """The larger budget is placed by runs of the smaller one, one of which is yet to be trained."""
+    grid = {"sizes": ["w16", "w24"], "per_budget": 1, "extend": 0}
+    data = study_data() | {"grid": grid, "designs": study_data()["designs"][:1]}
+    both = StudyConfig.model_validate(data)
+    runs = whole_plan(both, {})
+    other = finished(tmp_path / "other", both, {"w16": 3.0, "w24": 2.9})
+    lost = other.run(runs[0])
+    shutil.rmtree(lost.path)
+    folder = StudyFolder.create(tmp_path / "mine", both)
+    write_json(folder.path / "packing.json", {"workers": 1, "threads": 1, "gpus": 0, "flops_per_second": None})
+    observer = Recorder()
+    run_study(both, folder.path, observer, reuse=[other.path])
+    assert [len(observer.ends[state]) for state in ("done", "taken", "failed")] == [1, 1, 0]
 
 
 def test_designs_may_have_other_names(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from isobyte.study.folder import StudyFolder, settle
 from isobyte.study.packing import Packing
 from isobyte.study.plan import Cell, PlannedRun, decide, plan_run
 from isobyte.study.pool import Event, Pool
+from isobyte.study.reuse import Shelf
 
 
 class Observer(Protocol):
@@ -30,14 +31,14 @@ class _State:
     waiting: list[PlannedRun] = field(default_factory=list)
 
 
-def execute(study: StudyConfig, folder: StudyFolder, packing: Packing, observer: Observer) -> None:
-    """Train every run the study wants and does not have.
+def execute(study: StudyConfig, folder: StudyFolder, packing: Packing, observer: Observer, shelf: Shelf) -> None:
+    """Train every run the study wants, does not have, and does not find on the shelf.
 
     A run that fails or whose worker dies is recorded and the rest goes on. KeyboardInterrupt leaves every run at
     a checkpoint.
     """
     state = _State(dict(settle(study, folder)[1]))
-    state.waiting = _wanted(study, state)
+    state.waiting = _wanted(study, folder, state, shelf, observer)
     if not state.waiting:
         return
     pool = Pool(packing.workers, packing.threads, packing.gpus)
@@ -49,21 +50,38 @@ def execute(study: StudyConfig, folder: StudyFolder, packing: Packing, observer:
                 _hand_out(pool, worker, state.waiting.pop(0), folder, packing, state, observer)
             event = pool.events.get()
             if _take(event, pool, folder, state, observer, idle):
-                state.waiting = _wanted(study, state)
+                state.waiting = _wanted(study, folder, state, shelf, observer)
     finally:
         pool.close()
 
 
-def _wanted(study: StudyConfig, state: _State) -> list[PlannedRun]:
-    """Runs to start next: the smallest budget first, within it the smallest size, which is the slowest per FLOP."""
+def _wanted(
+    study: StudyConfig, folder: StudyFolder, state: _State, shelf: Shelf, observer: Observer
+) -> list[PlannedRun]:
+    """Runs to start next: the smallest budget first, within it the smallest size, which is the slowest per FLOP. What
+    the shelf has is taken, and may want others."""
     busy = {run.cell for run in state.running.values()}
-    cells, _ = decide(study, state.losses)
     designs = {design.name: design for design in study.designs}
-    return [
-        plan_run(study, designs[c.design], c.budget, c.size, c.seed)
-        for c in cells
-        if c not in state.losses and c not in busy and c not in state.crashed
-    ]
+    while True:
+        cells, _ = decide(study, state.losses)
+        wanted = [
+            plan_run(study, designs[c.design], c.budget, c.size, c.seed)
+            for c in cells
+            if c not in state.losses and c not in busy and c not in state.crashed
+        ]
+        taken = [run for run in wanted if _take_over(run, folder, state, shelf, observer)]
+        if not taken:
+            return wanted
+
+
+def _take_over(run: PlannedRun, folder: StudyFolder, state: _State, shelf: Shelf, observer: Observer) -> bool:
+    found = shelf.take(run, folder)
+    if found is None:
+        return False
+    state.losses[run.cell], source = found
+    observer.started(run)
+    observer.ended(run, "taken", f"{found[0]:.4f} BPB, from {source}")
+    return True
 
 
 def _hand_out(

@@ -18,27 +18,23 @@ from isobyte.study.execute import Observer, execute, whole_plan
 from isobyte.study.folder import StudyFolder, settle
 from isobyte.study.packing import choose
 from isobyte.study.plan import PlannedRun, decide
-from isobyte.study.reuse import take_over
+from isobyte.study.reuse import Shelf
 from isobyte.train.folder import SCORERS
 
 
 def run_study(study: StudyConfig, out: Path, observer: Observer, *, reuse: Sequence[Path] = ()) -> dict[str, Any]:
     """The report's headline numbers; every run and file they need is made where it is missing, or taken from the
     studies in `reuse` where those have it. Raises UserError for one that is none."""
-    runs, others = whole_plan(study, {}), [StudyFolder(path) for path in reuse]
-    for other in others:
-        other.config()
+    runs, shelf = whole_plan(study, {}), Shelf([StudyFolder(path) for path in reuse])
     folder = StudyFolder.create(out, study)
     with folder.lock():
         started = time.monotonic()
         try:
             _prepare_data(folder, runs)
-            for other in others:
-                take_over(study, folder, other, observer)
             cells, losses = settle(study, folder)
             sample = sorted(runs, key=lambda run: run.cost.parameters.N)[len(runs) // 2]
             if any(cell not in losses for cell in cells):
-                execute(study, folder, choose(folder, sample), observer)
+                execute(study, folder, choose(folder, sample), observer, shelf)
             jobs = beside_jobs(study, folder)
             for problem in measure_beside(jobs, choose(folder, sample), observer.measured) if jobs else ():
                 observer.noted(problem)

@@ -2,34 +2,36 @@
 
 import os
 import shutil
+from collections.abc import Sequence
+from pathlib import Path
 
 from isobyte.config.run import RunConfig, scorer_run_config
-from isobyte.config.study import StudyConfig
-from isobyte.study.execute import Observer
-from isobyte.study.folder import StudyFolder, settle
-from isobyte.study.plan import plan_run
+from isobyte.study.folder import StudyFolder
+from isobyte.study.plan import PlannedRun
 from isobyte.train.folder import SCORERS, RunFolder
 
 
-def take_over(study: StudyConfig, folder: StudyFolder, other: StudyFolder, observer: Observer) -> None:
-    """Copy what `other` has finished of the runs that the study wants and has not begun, and of those that it wants
-    then, once their grids are re-centred. What designs are called plays no part."""
-    there = _finished(other)
-    designs = {design.name: design for design in study.designs}
-    more = True
-    while more:
-        more = False
-        cells, losses = settle(study, folder)
-        for cell in cells:
-            planned = plan_run(study, designs[cell.design], cell.budget, cell.size, cell.seed)
-            place, run = folder.run(planned), there.get(planned.config.content_hash())
-            if cell in losses or run is None or place.path.exists():
-                continue
-            _take_scorer(planned.config, folder, other)
-            _copy(run, place)
-            more = True
-            observer.started(planned)
-            observer.ended(planned, "taken", f"from {run.path}")
+class Shelf:
+    """What other studies have finished, for one that wants it. What designs are called plays no part."""
+
+    def __init__(self, others: Sequence[StudyFolder] = ()) -> None:
+        """Raises UserError where one of them holds no study."""
+        for other in others:
+            other.config()
+        self.runs = {key: (run, other) for other in others for key, run in _finished(other).items()}
+
+    def take(self, planned: PlannedRun, folder: StudyFolder) -> tuple[float, Path] | None:
+        """Copy this run to where the study in `folder` wants it: its BPB and where it was; None where no study has
+        it, or where it has begun."""
+        place = folder.run(planned)
+        run, other = self.runs.get(planned.config.content_hash(), (None, None))
+        if run is None or other is None or place.path.exists():
+            return None
+        _take_scorer(planned.config, folder, other)
+        _copy(run, place)
+        result = place.result()
+        assert result is not None
+        return result["likelihood"]["bpb"], run.path
 
 
 def _finished(other: StudyFolder) -> dict[str, RunFolder]:
