@@ -127,13 +127,21 @@ def test_the_report_shows_dials_claims_and_the_ledger() -> None:
 
 def test_a_claim_about_designs_with_unequal_choice_of_sizes_carries_a_warning() -> None:
     """The best of two sizes beside the only one."""
-    study = STUDY | {"name": "x", "budgets": [1e11, 1e12], "designs": [{"name": name} for name in LEVELS]}
+    study = STUDY | {
+        "hypotheses": [SAME],
+        "name": "x",
+        "budgets": [1e11, 1e12],
+        "designs": [{"name": name} for name in LEVELS],
+    }
     more = [row | {"size": "w48", "N": 20.0} for row in rows({"four": 2.5})]
     warnings = analyse(study, rows() + more, bootstrap=10)["warnings"]
     (found,) = [warning for warning in warnings if warning["code"] == "unequal-choice"]
     assert found["designs"] == ["same"]
-    assert found["text"].endswith("sizes tried: one 1, ar 1, four 2")
-    assert all(warning["code"] != "unequal-choice" for warning in analyse(study, rows(), bootstrap=10)["warnings"])
+    assert found["text"].endswith("sizes tried: one 1, four 2")
+    reference = [row | {"size": "w48", "N": 20.0} for row in rows({"ar": 2.0})]  # of both sides
+    for fair in (rows(), rows() + reference):
+        codes = {warning["code"] for warning in analyse(study, fair, bootstrap=10)["warnings"]}
+        assert "unequal-choice" not in codes
 
 
 def test_dials_and_hypotheses_must_be_about_designs_that_are_there() -> None:

@@ -140,11 +140,14 @@ def _comparison(comparison: dict[str, Any]) -> Iterator[Caution]:
 
 
 def _unequal_choice(panels: list[Panel], hypotheses: list[dict[str, Any]]) -> Iterator[Caution]:
-    """The best of three sizes is lower than the only one, whatever the designs are."""
+    """The best of several sizes is lower than the only one, whatever the designs are. What both gaps of a claim are
+    held against cancels; a grid that has grown since its best lay at the edge had no more choice than another."""
     tried = {panel.name: _sizes(panel) for panel in panels if panel.fitted}
     for hypothesis in hypotheses:
-        sizes = {name: tried[name] for name in (*hypothesis["first"], *hypothesis["second"]) if name in tried}
-        if len(set(sizes.values())) > 1:
+        (one, under), (other, below) = hypothesis["first"], hypothesis["second"]
+        names = (one, other) if under == below else (one, under, other, below)
+        sizes = {name: tried[name] for name in names if name in tried}
+        if sizes and min(sizes.values()) == 1 < max(sizes.values()):
             said = ", ".join(f"{name} {count}" for name, count in sizes.items())
             text = f"its designs had unequal choice, and the best of more sizes is lower; sizes tried: {said}"
             yield caution("caution", "unequal-choice", hypothesis["name"], text)
