@@ -70,6 +70,13 @@ def test_every_design_has_a_colour_of_its_own_that_shows_on_white():
         assert 1.05 / (luminance(style.colour) + 0.05) > 2.3
 
 
+def test_no_two_of_very_many_designs_look_alike():
+    """As many as recipe efficiency-gap has; past the spare colours they differ in their symbols."""
+    kinds = [("ar", "bytes"), ("ar", "bpe"), ("masked", "bpe"), ("block", "bytes"), ("new", "bytes")]
+    designs = [{"name": f"d{k}", "objective": kinds[k % 5][0], "representation": kinds[k % 5][1]} for k in range(43)]
+    assert len(set(design_styles(designs).values())) == 43
+
+
 @pytest.mark.parametrize("log", [False, True])
 def test_plotly_gets_what_the_chart_says(log):
     from isobyte.study.report.chart import Chart

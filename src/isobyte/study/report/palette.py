@@ -50,11 +50,13 @@ CONTRAST = {("objective", "bytes"): "#1f7a5c", ("objective", "bpe"): "#8a5aa8"}
 
 
 def design_styles(designs: list[dict[str, Any]]) -> dict[str, Style]:
-    """A style per design's name; no two share one while there are spare ones."""
+    """A style per design's name; no two share one while there are spare ones, or symbols that their colours lack."""
     styles: dict[str, Style] = {}
     for design in designs:
         own = KNOWN.get((design["objective"], design["representation"]))
-        choices = (own, *SPARE) if own else SPARE
+        colours = ([own.colour] if own else []) + [spare.colour for spare in SPARE]
+        mixed = [Style(colour, spare.symbol) for colour in colours for spare in SPARE]
+        choices = [*([own] if own else []), *SPARE, *mixed]
         styles[design["name"]] = next((style for style in choices if style not in styles.values()), SPARE[-1])
     return styles
 
