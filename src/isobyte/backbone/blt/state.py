@@ -280,24 +280,12 @@ class State:
 
     def _pool(self, spans: list[tuple[int, int, int]]) -> Tensor:
         """The k vectors [P, k, E] of patches that are bytes start..end-1 of a row."""
-        if len(spans) == 1:
-            row, start, end = spans[0]
-            room = self.hidden.shape[2]
-            first, last = start % room, (end - 1) % room + 1
-            found = self.hidden[:, row, first:last] if first < last else self.hidden[:, row].roll(-first, 1)
-            return self.packed.pooled(list(found[:, : end - start].unbind()))
-        lengths = torch.tensor([end - start for _, start, end in spans])
-        patch_N = torch.repeat_interleave(torch.arange(len(spans)), lengths)
-        first = lengths.cumsum(0) - lengths
-        places = torch.arange(len(patch_N)) - first[patch_N] + torch.tensor([start for _, start, _ in spans])[patch_N]
-        rows = torch.tensor([row for row, _, _ in spans])[patch_N]
-        device, pooled = self.hidden.device, None
-        patch_N, rows, places = patch_N.to(device), rows.to(device), (places % self.hidden.shape[2]).to(device)
-        for nth in range(self.model.encoder.pools):
-            h_NE = self.hidden[nth, rows, places]
-            pooled = self.model.encoder.pooled(h_NE, patch_N, len(spans), nth, pooled)
-        assert pooled is not None
-        return pooled
+        rows, starts, ends = torch.tensor(spans, device=self.hidden.device).t()[..., None]
+        longest = max(end - start for _, start, end in spans)
+        places_PL = starts + torch.arange(longest, device=starts.device)
+        alike = all(end - start == longest for _, start, end in spans)
+        held = self.hidden[:, rows, places_PL % self.hidden.shape[2]]
+        return self.packed.pooled(held, None if alike else places_PL < ends)
 
     def _groups(self, spans: list[tuple[int, int, int]], fed: Fed) -> list[Group]:
         """A row's patches, document by document."""
