@@ -6,12 +6,17 @@ that came from there lie in memory as such without any loss, and become fp32 aga
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from isobyte.errors import UserError
+
+Weights = Literal["fp32", "fp16"]
+
+WIDTH = 2
+"""Bytes of an fp16 number."""
 
 LARGEST = torch.finfo(torch.float16).max
 
@@ -32,13 +37,17 @@ class HalfProduct:
         return self.kernel(x_NI if self.gain is None else x_NI * self.gain, self.packed)
 
 
-@lru_cache(maxsize=1)
-def available() -> bool:
-    """Whether this machine's library has the kernels: it has them for x86."""
-    try:
-        return bool(HalfProduct(torch.ones(1, 1))(torch.ones(1, 1)).item() == 1)
-    except (RuntimeError, AttributeError):
-        return False
+def possible(model: nn.Module) -> bool:
+    """Whether `HalfProduct` serves a model of fp16 numbers: in fp32, on a CPU for which the library has kernels (those
+    of x86)."""
+    weight = next(model.parameters())
+    return weight.device.type == "cpu" and weight.dtype == torch.float32 and _available()
+
+
+def check_possible(model: nn.Module) -> None:
+    """Raises UserError where `possible` says no."""
+    if not possible(model):
+        raise UserError("there are no kernels for fp16 weights here", where="--weights", how="take fp32, or an x86 CPU")
 
 
 def is_half(model: nn.Module) -> bool:
@@ -53,9 +62,17 @@ def round_to_half(model: nn.Module) -> None:
     for name, weight in model.named_parameters():
         if float(weight.abs().max()) > LARGEST:
             raise UserError(
-                f"{name} has numbers beyond {LARGEST:g}, the largest in fp16", where="weights", how="keep fp32"
+                f"{name} has numbers beyond {LARGEST:g}, the largest in fp16", where="--weights", how="keep fp32"
             )
         weight.copy_(weight.half())
+
+
+@lru_cache(maxsize=1)
+def _available() -> bool:
+    try:
+        return bool(HalfProduct(torch.ones(1, 1))(torch.ones(1, 1)).item() == 1)
+    except (RuntimeError, AttributeError):
+        return False
 
 
 def _is_half(weight: Tensor) -> bool:

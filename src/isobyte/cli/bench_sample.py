@@ -28,6 +28,7 @@ def sample(
     repeats: int = 3,
     graphs: bool | None = None,
     bf16: bool = False,
+    weights: tuple[Literal["fp32", "fp16"], ...] = (),
     methods: tuple[str, ...] = (),
     only: tuple[str, ...] = (),
     texts: int = 6,
@@ -64,6 +65,9 @@ def sample(
         repeats: how often texts of up to 256 bytes, or all texts of methods, are generated; the median counts
         graphs: plain decoding by steps of fixed shapes, which CUDA records; the usual on CUDA
         bf16: weights and arithmetic in bf16, and no transformers
+        weights: how weights lie in memory, under arithmetic in fp32; with fp16 the model's are rounded to such numbers
+            first, so that every way has the same bytes to find. If left out: fp32, and fp16 where weights are random
+            and the CPU has kernels for it, or are fp16 numbers already
         methods: methods to compare, as blt,blt_s,blt_d,blt_dv
         only: of methods: patterns of the settings to take, as "blt_d:*:resume" or "*k8*"
         texts: of methods: how many prompts
@@ -84,7 +88,18 @@ def sample(
     runtime = Runtime(device=device, threads=threads)
     named = tuple(name for given in methods for name in given.split(",") if name)
     plan = bench_sample.Plan(
-        lengths, batch, drafts, refresh, prompt_bytes, mean_length, peer_bytes, peer_estimate, repeats, graphs, bf16
+        lengths,
+        batch,
+        drafts,
+        refresh,
+        prompt_bytes,
+        mean_length,
+        peer_bytes,
+        peer_estimate,
+        repeats,
+        graphs,
+        bf16,
+        weights,
     )
     compared = bench_methods.Plan(
         named, only, texts, prompt_bytes, new_bytes, repeats, temperature, top_p, seed

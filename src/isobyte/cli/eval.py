@@ -1,7 +1,7 @@
 """`isobyte eval`"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -21,6 +21,7 @@ def evaluate(
     steps: int | None = None,
     per_step: int | None = None,
     without: str | None = None,
+    weights: Literal["fp32", "fp16"] = "fp32",
     masked_blocks: bool = False,
     slack: bool = False,
     probe: str | None = None,
@@ -44,6 +45,7 @@ def evaluate(
         steps: reveal steps, for the estimators that have a number of them
         per_step: symbols revealed at once, for the exact likelihoods of deterministic rules
         without: of a run of backbone blt, silence a part to see what it is worth: latents or ngrams
+        weights: fp16 rounds them first, as `isobyte sample --weights fp16` does
         masked_blocks: of a run of objective blt_diffusion, instead: how well it fills masked blocks
         slack: of a run whose likelihood is a bound, instead: how far tighter bounds, and exact decoders, lie below it
         probe: instead, direct measurements, comma-separated: words, fragility, segmentation, ...
@@ -56,6 +58,8 @@ def evaluate(
         raise UserError(
             "are questions of their own", where="--masked-blocks, --slack, --probe", how="ask one at a time"
         )
+    if weights != "fp32" and (masked_blocks or slack or probe is not None):
+        raise UserError("is for likelihoods", where="--weights", how="leave it out")
     if masked_blocks:
         if (passes, estimator, steps, per_step, without) != (None,) * 5:
             raise UserError("is no likelihood", where="--masked-blocks", how="leave out what estimates one")
@@ -77,7 +81,7 @@ def evaluate(
 
     scored = evaluate_run(
         run, data=data, column=column, passes=passes, max_bytes=max_bytes, seed=seed, device=device,
-        estimator=estimator, steps=steps, per_step=per_step, without=without,
+        estimator=estimator, steps=steps, per_step=per_step, without=without, weights=weights,
     )  # fmt: skip
     sign = "<=" if scored.kind == "bound" else "="
     spread = f" +- {scored.stderr:.4f}" if scored.stderr else ""

@@ -10,6 +10,7 @@ from isobyte.decode.blt_methods import METHODS, Asked
 from isobyte.errors import UserError
 
 if TYPE_CHECKING:
+    from isobyte.backbone.half import Weights
     from isobyte.decode import blt_settings, methods
 
 LEFT_TO_RIGHT = "left-to-right"
@@ -24,6 +25,7 @@ def generate(
     asked: Asked,
     common: "blt_settings.Settings",
     *,
+    weights: "Weights",
     trace: Path | None,
     device: str,
     threads: int | None,
@@ -40,8 +42,8 @@ def generate(
     on_bytes = None if live is None else lambda _row, text: live.write(text)
     watch = None if trace is None else BlockTrace()
     done = generate_run(
-        run, prompt, length=length, count=count, asked=asked, settings=common, device=device, threads=threads,
-        on_bytes=on_bytes, watch=watch,
+        run, prompt, length=length, count=count, asked=asked, settings=common, weights=weights, device=device,
+        threads=threads, on_bytes=on_bytes, watch=watch,
     )  # fmt: skip
     if live is not None:
         live.close()

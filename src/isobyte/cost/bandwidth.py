@@ -93,14 +93,15 @@ class Work:
     """Mean number of patches before."""
 
 
-def bytes_read(shape: BltConfig, work: Work, width: int) -> dict[str, float]:
-    """Bytes read in all, by what they are of, at `width` bytes a number: weights, held keys and values, hashed rows."""
+def bytes_read(shape: BltConfig, work: Work, width: int, weight_width: int) -> dict[str, float]:
+    """Bytes read in all, by what they are of: weights at `weight_width` bytes a number, held keys and values and hashed
+    rows at `width`."""
     read = weights(shape)
     modules: dict[str, FlatConfig | None] = {
         "entropy": scorer_shape(shape.patching), "encoder": shape.encoder, "latent": shape.latent,
         "decoder": shape.decoder,
     }  # fmt: skip
-    found: dict[str, float] = {name: width * work.passes.get(name, 0) * getattr(read, name) for name in modules}
+    found: dict[str, float] = {name: weight_width * work.passes.get(name, 0) * getattr(read, name) for name in modules}
     held = 0.0
     for name, part in modules.items():
         if part is not None:

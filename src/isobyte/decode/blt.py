@@ -52,6 +52,8 @@ class Generated:
     """Rounds of drafts and judgement."""
     drafted: list[int]
     accepted: list[int]
+    width: int
+    """Bytes of a number in the weights that were read."""
     fills: int = 0
     """Passes of the decoder that filled cells of blocks, of the whole batch."""
 
@@ -143,7 +145,8 @@ def _run(batch: Batch) -> Generated:
     ended: list[Ended] = [row.ended or "length" for row in batch.rows]
     texts, ids = [bytes(row.text) for row in batch.rows], [row.ids for row in batch.rows]
     fills = 0 if blocks is None else blocks.fills
-    return Generated(texts, ids, ended, prompt, output, batch.rounds, batch.drafted, batch.accepted, fills)
+    width = state.packed.width
+    return Generated(texts, ids, ended, prompt, output, batch.rounds, batch.drafted, batch.accepted, width, fills)
 
 
 def _recorded(batch: Batch) -> StaticStep:

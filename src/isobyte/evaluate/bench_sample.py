@@ -4,24 +4,24 @@ At one text every byte reads weights and little else happens, so the ceiling is 
 matrices for matrix-vector products, and the floor of a byte's time is what it must read at that rate.
 """
 
-import functools
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from isobyte.backbone.few_rows import Product
+from isobyte.backbone.blt.model import BltModel
+from isobyte.backbone.blt.packed import Packed
+from isobyte.backbone.half import Weights
 from isobyte.cost.blt import blt_parameters
 from isobyte.decode.blt import Generated, generate
 from isobyte.decode.blt_settings import Refresh, Settings
 from isobyte.errors import UserError
+from isobyte.evaluate.bench_ceiling import CEILINGS, cache_bytes, ceiling
 from isobyte.evaluate.bench_subject import Subject, Theirs, subject
 from isobyte.evaluate.generate import counters
 from isobyte.train.runtime import Runtime, environment
@@ -30,9 +30,6 @@ STRETCH = 128
 """Last bytes of a text whose own rate is told."""
 SHORT = 256
 """Texts up to this length are generated several times, and the median counts."""
-CEILINGS = ("large", "own", "library")
-"""Rates at which weights are read, times one row: large matrices and the model's own, by the faster of our layout and
-the library's (`torch.nn.functional.linear`); and large ones by the library alone."""
 Report = Callable[[str], None]
 
 
@@ -56,6 +53,10 @@ class Plan:
     """Plain decoding by steps of fixed shapes, recorded on CUDA; None does so on CUDA."""
     bf16: bool = False
     """Weights and arithmetic in bf16."""
+    weights: tuple[Weights, ...] = ()
+    """How weights lie in memory. With fp16 among them the model's are rounded to such numbers, for all that is
+    measured, so that all have the same bytes to find. None given: fp32, and fp16 where weights are random and the CPU
+    has the kernels."""
 
     def check(self) -> None:
         """Raises UserError for what cannot be."""
@@ -66,6 +67,12 @@ class Plan:
         ):  # fmt: skip
             if least < 1:
                 raise UserError(f"{least} is out of range", where=where, how="take 1 or more")
+        if self.bf16 and self.weights:
+            raise UserError("bf16 weights are 16 bits long already", where="--weights", how="leave it out")
+
+    def halves(self) -> bool | None:
+        """Whether weights are rounded to fp16."""
+        return "fp16" in self.weights if self.weights or self.bf16 else None
 
 
 def bench_sample(
@@ -85,24 +92,20 @@ def bench_sample(
     report("weights and threshold")
     model = subject(
         source, prompts=plan.batch, prompt_bytes=plan.prompt_bytes, device=device, mean_length=plan.mean_length,
-        data=data, dtype=torch.bfloat16 if plan.bf16 else torch.float32,
+        data=data, dtype=torch.bfloat16 if plan.bf16 else torch.float32, halves=plan.halves(),
     )  # fmt: skip
-    bench = _Bench(model, plan, report)
-    rates = [bench.ceiling()]
-    plain = [bench.plain(length) for length in sorted(plan.lengths)]
-    middle = min(plan.lengths, key=lambda length: abs(length - SHORT))
-    batch = bench.batch(middle)
-    drafts = [bench.drafts(middle, k, refresh) for k in plan.drafts for refresh in plan.refresh]
-    peer = bench.peer(plain) if plan.peer_bytes and not plan.bf16 else None
-    rates.append(bench.ceiling())
-    ceiling = {name: max(each[name] for each in rates) for name in CEILINGS}
-    for row in (*plain, batch, *drafts):
-        row["ceiling"] = {name: rate / row["bytes_read"]["full"]["all"] for name, rate in ceiling.items()}
-        row["share"] = {name: row["bytes_per_second"] / most for name, most in row["ceiling"].items()}
-    one = next(row for row in plain if row["new_bytes"] == middle)
-    batch["over_one"] = batch["bytes_per_second"] / one["bytes_per_second"]
-    for row in drafts:
-        row["over_plain"] = row["bytes_per_second"] / one["bytes_per_second"]
+    ways: tuple[Weights, ...] = plan.weights or (("fp32", "fp16") if model.packed.halved else ("fp32",))
+    benches = [_Bench(model, way, plan, report) for way in ways]
+    before = [bench.ceiling() for bench in benches]
+    measured = [bench.measure() for bench in benches]
+    peer = benches[0].peer([row for found in measured for row in found["plain"]])
+    rates = {way: (first, bench.ceiling()) for way, first, bench in zip(ways, before, benches, strict=True)}
+    fastest = {way: {name: max(each[name] for each in found) for name in CEILINGS} for way, found in rates.items()}
+    for way, found in zip(ways, measured, strict=True):
+        _share(found, fastest[way])
+    for bench, found in zip(benches, measured, strict=True):
+        for row in found["plain"]:
+            row["identical"] = bench.plain_ids[row["new_bytes"]] == benches[0].plain_ids[row["new_bytes"]]
     return {
         **environment(device),
         "model": model.name,
@@ -111,33 +114,49 @@ def bench_sample(
         "random_weights": model.random,
         "precision": "bf16" if plan.bf16 else "fp32",
         "graphs": plan.graphs,
-        "threshold": bench.threshold(),
+        "threshold": _threshold(model.model),
         "prompt_bytes": plan.prompt_bytes,
-        "ceiling": {"bytes_per_second": ceiling, "rounds": rates, "cache": _cache_bytes()},
-        "plain": plain,
-        "growth": _growth(plain, middle),
-        "batch": batch,
-        "drafts": drafts,
+        "ceiling": {"bytes_per_second": fastest, "rounds": rates, "cache": cache_bytes()},
+        **{name: [row for found in measured for row in found[name]] for name in measured[0]},
         "peer": peer,
     }
 
 
 class _Bench:
-    """One model under measurement."""
+    """One model under measurement, its weights laid out one way."""
 
-    def __init__(self, subject: Subject, plan: Plan, report: Report) -> None:
-        self.subject, self.plan, self.report = subject, plan, report
+    def __init__(self, subject: Subject, way: Weights, plan: Plan, report: Report) -> None:
+        self.subject, self.way, self.plan = subject, way, plan
+        self.report: Report = lambda line: report(f"{way}: {line}")
         self.model = subject.model
+        self.packed = subject.packed if way == "fp16" else Packed(self.model, halves=False)
         self.plain_ids: dict[int, list[int]] = {}
         """By length."""
 
-    def threshold(self) -> float | None:
-        found = getattr(self.model.patcher, "threshold", None)
-        return None if found is None else float(found)
+    def measure(self) -> dict[str, list[dict[str, Any]]]:
+        """Rows by what they are of."""
+        lengths = sorted(self.plan.lengths)
+        middle = min(lengths, key=lambda length: abs(length - SHORT))
+        plain = [self.plain(length) for length in lengths]
+        batch = self.batch(middle)
+        drafts = [self.drafts(middle, k, refresh) for k in self.plan.drafts for refresh in self.plan.refresh]
+        one = plain[lengths.index(middle)]["bytes_per_second"]
+        batch["over_one"] = batch["bytes_per_second"] / one
+        for row in drafts:
+            row["over_plain"] = row["bytes_per_second"] / one
+        found = {"plain": plain, "growth": _growth(plain, middle), "batch": [batch], "drafts": drafts}
+        for row in itertools.chain(*found.values()):
+            row["weights"] = self.way
+        return found
+
+    def ceiling(self) -> dict[str, float]:
+        rates = ceiling(self.model, self.packed.width)
+        self.report("weights, GiB/s: " + ", ".join(f"{name} {rate / 2**30:.3g}" for name, rate in rates.items()))
+        return rates
 
     def generate(self, settings: Settings, texts: int = 1, on_bytes: Any = None) -> Generated:
         prompts = self.subject.prompts[:texts]
-        return generate(self.model, prompts, settings, packed=self.subject.packed, on_bytes=on_bytes)
+        return generate(self.model, prompts, settings, packed=self.packed, on_bytes=on_bytes)
 
     def timed(self, settings: Settings, texts: int = 1) -> tuple[Generated, list[float], dict[str, Any]]:
         """The run of median time, when each of its bytes came (of one text), and what it took."""
@@ -178,8 +197,11 @@ class _Bench:
         )
         return row
 
-    def peer(self, plain: list[dict[str, Any]]) -> dict[str, Any]:
-        """transformers, greedy, without cache: its bytes beside ours, its rate, and the rate of a longer text."""
+    def peer(self, plain: list[dict[str, Any]]) -> dict[str, Any] | None:
+        """transformers, greedy, without cache: its bytes beside ours, its rate, and the rate of a longer text. `plain`
+        are rows of every way."""
+        if not self.plan.peer_bytes or self.plan.bf16:
+            return None
         prompt, estimate = self.subject.prompts[0], self.plan.peer_estimate
         longest = max((*self.plan.peer_bytes, estimate or 0))
         try:
@@ -212,58 +234,31 @@ class _Bench:
         self.report(f"transformers, {length} bytes, estimated: {length / seconds:.4g} bytes/s")
         return {"new_bytes": length, "seconds": seconds, "bytes_per_second": length / seconds, "measured": False}
 
-    def ceiling(self) -> dict[str, float]:
-        """Bytes of weights per second, by `CEILINGS`, from more memory than caches hold."""
-        tables = ("embedding.weight", "hashes.weight")
-        own = [w.detach() for n, w in self.model.named_parameters() if w.ndim == 2 and not n.endswith(tables)]
-        large = [torch.randn(4096, 4096, dtype=own[0].dtype, device=own[0].device)]
-        by_library, ours = _rates(large)
-        rates = {"large": max(by_library, ours), "own": max(_rates(own)), "library": by_library}
-        self.report("weights, GiB/s: " + ", ".join(f"{name} {rate / 2**30:.3g}" for name, rate in rates.items()))
-        return rates
+
+def _threshold(model: BltModel) -> float | None:
+    found = getattr(model.patcher, "threshold", None)
+    return None if found is None else float(found)
 
 
-@torch.inference_mode()
-def _rates(weights: Sequence[Tensor], rounds: int = 3) -> tuple[float, float]:
-    """Bytes per second of products of one row with [out, in] weights in order, the best of some rounds: by the
-    library, and laid out as for decoding."""
-    least = max(1 << 28, 4 * _cache_bytes())
-    count = -(-least // sum(w.nbytes for w in weights))
-    like, copies = weights[0], [w.clone() for _ in range(count) for w in weights]
-    rows = {n: torch.randn(1, n, dtype=like.dtype, device=like.device) for n in {w.shape[1] for w in weights}}
-
-    def best(calls: Sequence[Callable[[Tensor], Tensor]]) -> float:
-        taken = []
-        for _ in range(rounds):
-            begun = time.perf_counter()
-            found = [call(rows[w.shape[1]]) for call, w in zip(calls, copies, strict=True)]
-            float(found[-1].sum())  # waits for a GPU
-            taken.append(time.perf_counter() - begun)
-        return sum(w.nbytes for w in copies) / min(taken)
-
-    return best([functools.partial(F.linear, weight=w) for w in copies]), best([Product(w) for w in copies])
+def _share(found: dict[str, list[dict[str, Any]]], fastest: dict[str, float]) -> None:
+    """Tell rows what the ceilings allow, and which share of that they reached."""
+    for row in (*found["plain"], *found["batch"], *found["drafts"]):
+        read = row["bytes_read"]["full"]["all"]
+        row["ceiling"] = {name: rate / read for name, rate in fastest.items()}
+        row["share"] = {name: row["bytes_per_second"] / most for name, most in row["ceiling"].items()}
 
 
-def _cache_bytes() -> int:
-    """The last-level cache; 32 MiB where the system does not say."""
-    unit = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-    found = []
-    for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
-        text = path.read_text().strip()
-        found.append(int(text[:-1]) * unit[text[-1]] if text[-1:] in unit else int(text or 0))
-    return max(found, default=32 << 20)
-
-
-def _growth(plain: list[dict[str, Any]], middle: int) -> dict[str, Any] | None:
+def _growth(plain: list[dict[str, Any]], middle: int) -> list[dict[str, Any]]:
     """Time per byte of the longest text over that of the middle one: of all its bytes, and of its last ones."""
     one, last = (next(row for row in plain if row["new_bytes"] == n) for n in (middle, plain[-1]["new_bytes"]))
     if one is last:
-        return None
+        return []
     a, b = one["seconds_per_byte"], last["seconds_per_byte"]
     found = {"from": one["new_bytes"], "to": last["new_bytes"], "mean": b["mean"] / a["mean"]}
-    return found | {"last": b["last"] / a["last"] if a["last"] else None}
+    return [found | {"last": b["last"] / a["last"] if a["last"] else None}]
 
 
 def _beside(row: dict[str, Any], plain: list[dict[str, Any]]) -> dict[str, Any]:
-    ours = [each["bytes_per_second"] for each in plain if each["new_bytes"] == row["new_bytes"]]
-    return row | {"ratio": mean(ours) / row["bytes_per_second"] if ours else None}
+    """With how many times as fast ours is, by way."""
+    ours = {each["weights"]: each["bytes_per_second"] for each in plain if each["new_bytes"] == row["new_bytes"]}
+    return row | {"ratio": {way: rate / row["bytes_per_second"] for way, rate in ours.items()}}

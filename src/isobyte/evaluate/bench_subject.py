@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from isobyte.backbone import half
 from isobyte.backbone.blt.interchange import weights_of, write_weights
 from isobyte.backbone.blt.model import BltModel
 from isobyte.backbone.blt.packed import Packed
@@ -68,12 +69,14 @@ def subject(
     mean_length: float = 2.5,
     data: Path | None = None,
     dtype: torch.dtype = torch.float32,
+    halves: bool | None = None,
 ) -> Subject:
     """A run's model, or one of a recipe's shape, or the usual one, with random weights.
 
     Random weights get random prompts, and a threshold that makes about `mean_length` bytes per patch of what is
-    generated; a run goes on from places in `data`, or in its held-out text.
-    Raises UserError for backbones of another kind.
+    generated; a run goes on from places in `data`, or in its held-out text. With `halves` every weight is rounded to
+    fp16; None does so where weights are random and lie in 16 bits then. Raises UserError for backbones of another kind,
+    and for `halves` where there are no kernels.
     """
     if source is not None and Path(source).is_dir():
         run = load_run(Path(source), str(device))
@@ -82,11 +85,18 @@ def subject(
         check_writes_text(run.config, Path(source))
         texts = _passages(held_out_text(Path(source), run, data), prompts, prompt_bytes)
         model = run.model.to(dtype)
+        if halves:
+            half.check_possible(model)
+            half.round_to_half(model)
         return Subject(source, model, Packed(model), texts, random=False)
     shape = SMALL if source is None else load_recipe(source, RunConfig).backbone
     if not isinstance(shape, BltConfig):
         raise UserError("its backbone is flat", where=source or "", how="name a recipe of backbone blt")
     model = random_model(shape).to(device, dtype)
+    if halves:
+        half.check_possible(model)
+    if halves or (halves is None and half.possible(model)):
+        half.round_to_half(model)
     texts = _random_prompts(prompts, prompt_bytes)
     packed = Packed(model)
     if isinstance(shape.patching, EntropyPatching):

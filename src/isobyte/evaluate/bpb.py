@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from isobyte.backbone.half import Weights
 from isobyte.config.objective import PatchMaskedConfig, SpanConfig
 from isobyte.data.prepare import prepare
 from isobyte.data.stream import Stream, stream_from_file
@@ -32,15 +33,16 @@ def evaluate_run(
     steps: int | None = None,
     per_step: int | None = None,
     without: str | None = None,
+    weights: Weights = "fp32",
 ) -> Likelihood:
     """The likelihood of `data`, or of the run's held-out text when None.
 
     `estimator` names another than the run's own; `steps` is the number of reveal steps of those that have steps,
     `per_step` the number of symbols that a deterministic rule reveals at once; `without` a part of the network that
-    is silenced first (`evaluate.without`). Raises UserError for a folder without a finished run, for an estimator or a
-    part that it lacks, and for text that is missing or empty.
+    is silenced first (`evaluate.without`); `weights` says to which numbers they are rounded first. Raises UserError for
+    a folder without a finished run, for an estimator or a part that it lacks, and for text that is missing or empty.
     """
-    run = load_run(path, device)
+    run = load_run(path, device, weights=weights)
     told = run_settings(run, passes=passes, seed=seed, steps=steps, per_step=per_step)
     if without is not None:
         take_out(run.model, without)

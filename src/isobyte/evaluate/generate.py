@@ -5,6 +5,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from isobyte.backbone import half
 from isobyte.backbone.blt.model import BltModel
 from isobyte.backbone.blt.packed import Packed
 from isobyte.backbone.byte_ids import BOS, OFFSET
@@ -47,6 +48,7 @@ def generate_run(
     count: int,
     asked: Asked,
     settings: Settings,
+    weights: half.Weights = "fp32",
     device: str = "auto",
     threads: int | None = None,
     on_bytes: OnBytes | None = None,
@@ -56,7 +58,7 @@ def generate_run(
 
     `settings` hold what every method has, `asked` the method and its own; blocks are as large as in training.
     Local layers remember their last bytes, however long the text; the latent transformer sees every patch. `watch` is
-    told of the first text. Raises UserError for what cannot be.
+    told of the first text. Weights in fp16 are for CPUs. Raises UserError for what cannot be.
     """
     config = RunFolder(path).config()
     shape, objective = config.backbone, config.objective
@@ -65,8 +67,10 @@ def generate_run(
     check_writes_text(config, path)
     settings = asked.settings(settings, objective.block if isinstance(objective, BltDiffusionConfig) else None)
     settings.check()
-    run = load_run(path, device, threads or (1 if _small(shape) else None))
+    run = load_run(path, device, threads or (1 if _small(shape) else None), weights)
     assert isinstance(run.model, BltModel)
+    if weights == "fp16":
+        half.check_possible(run.model)
     if count < 1:
         raise UserError(f"{count} samples", where="--count", how="take at least 1")
     length = run.config.train.window if length is None else length
@@ -147,17 +151,23 @@ def _bytes_read(parts: list[Generated], shape: BltConfig, width: int) -> dict[st
     published, counted = 0.0, 0.0
     parameters = bandwidth.published_parameters(shape)
     for part in parts:
-        for name, read in bandwidth.bytes_read(shape, _work(part), width).items():
+        for name, read in bandwidth.bytes_read(shape, _work(part), width, part.width).items():
             full[name] = full.get(name, 0.0) + read / made
         passes = part.output.passes
         # as published, texts share no pass
         rows = zip(part.ids, part.output.patches, part.drafted, part.rounds, strict=True)
         for ids, patches, drafted, rounds in rows:
             calls = bandwidth.published_calls(len(ids), patches, drafted, rounds, part.fills)
-            published += bandwidth.published_bandwidth(*calls, parameters, width) / made
+            published += bandwidth.published_bandwidth(*calls, parameters, part.width) / made
         done = (passes.get("decoder", 0), passes.get("latent", 0))
-        counted += bandwidth.published_bandwidth(*done, parameters, width) / made
-    return {"width": width, "published": published, "published_weights_passes_counted": counted, "full": full}
+        counted += bandwidth.published_bandwidth(*done, parameters, part.width) / made
+    return {
+        "width": width,
+        "weight_width": parts[0].width,
+        "published": published,
+        "published_weights_passes_counted": counted,
+        "full": full,
+    }
 
 
 def _work(part: Generated) -> bandwidth.Work:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from isobyte.backbone import half
 from isobyte.config.objective import PatchwiseConfig
 from isobyte.config.run import RunConfig
 from isobyte.errors import UserError
@@ -46,8 +47,9 @@ def check_reads_text(config: RunConfig, path: Path) -> None:
         )
 
 
-def load_run(path: Path, device: str = "auto", threads: int | None = None) -> LoadedRun:
-    """The run in `path` with its trained weights, in fp32. Raises UserError for a folder without a finished run."""
+def load_run(path: Path, device: str = "auto", threads: int | None = None, weights: half.Weights = "fp32") -> LoadedRun:
+    """The run in `path` with its trained weights in fp32, rounded to fp16 numbers if asked. Raises UserError for a
+    folder without a finished run, and for weights that are too large for that."""
     folder = RunFolder(path)
     config = folder.config()
     if not folder.weights.exists():
@@ -56,4 +58,6 @@ def load_run(path: Path, device: str = "auto", threads: int | None = None) -> Lo
     where = Runtime(device=device, threads=threads).apply()
     model = build_model(config, representation.vocab_size).to(where)
     load_weights(folder.weights, model)
+    if weights == "fp16":
+        half.round_to_half(model)
     return LoadedRun(folder, config, representation, model, where)

@@ -70,13 +70,12 @@ class Packed:
 
     def __init__(self, model: BltModel, *, halves: bool = True) -> None:
         """Weights that are all fp16 numbers are kept so where that is possible, unless `halves` is False."""
-        shape, weight = model.shape, model.head.weight
-        possible = weight.device.type == "cpu" and weight.dtype == torch.float32 and half.available()
-        halved = halves and possible and half.is_half(model)
-        times: LayOut = half.HalfProduct if halved else Product
+        shape = model.shape
         self.model = model
-        self.width = 2 if halved else weight.element_size()
+        self.halved = halves and half.possible(model) and half.is_half(model)
+        self.width = half.WIDTH if self.halved else model.head.weight.element_size()
         """Bytes of a number in the matrices."""
+        times: LayOut = half.HalfProduct if self.halved else Product
         self.encoder = [FewRows(block, shape.encoder, times) for block in model.encoder.stack.blocks]
         self.latent = [FewRows(block, shape.latent, times) for block in model.latent.stack.blocks]
         self.decoder = [FewRows(block, shape.decoder, times) for block in model.decoder.stack.blocks]

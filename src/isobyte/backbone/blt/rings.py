@@ -158,8 +158,8 @@ def attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, causal: bo
     batch, heads, length, head_dim = q.shape
     if length == batch == 1 and mask is None and heads == k.shape[1]:
         # half the time of the fused kernel, which is made for many queries
-        scores_H1R = torch.bmm(q[0], k[0].transpose(1, 2)).mul_(head_dim**-0.5)
-        return torch.bmm(scores_H1R.softmax(-1), v[0])[None].transpose(1, 2)
+        scores_HR1 = torch.bmm(k[0], q[0].transpose(1, 2)).mul_(head_dim**-0.5)
+        return torch.bmm(scores_HR1.softmax(1).transpose(1, 2), v[0])[None].transpose(1, 2)
     grouped = heads != k.shape[1]
     causal = causal and length > 1
     mixed = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, enable_gqa=grouped)

@@ -315,10 +315,13 @@ class State:
     def _decode(self, ids_BS: Tensor, encoded: Tensor, read_BS: Tensor, fed: Fed) -> Tensor:
         decoder = self.model.decoder
         x_ND = decoder.start(ids_BS, encoded).flatten(0, 1)
-        kv = self.kv[self._rows, read_BS].flatten(0, 1)
-        x_ND = self._through(self.packed.decoder, x_ND, *_local(self.decoder, fed), read=kv)
+        x_ND = self._through(self.packed.decoder, x_ND, *_local(self.decoder, fed), read=self._held(read_BS))
         self.passes["decoder"] += 1
         return decoder.norm(x_ND).unflatten(0, (self.batch, -1))
+
+    def _held(self, read_BS: Tensor) -> Tensor:
+        """[B S, layers, 2, k, D]: what each byte reads, of the latent whose number in `kv` is given."""
+        return self.kv.flatten(0, 1).index_select(0, (read_BS + self._rows * self.kv.shape[1]).flatten())
 
     def _through(
         self,
@@ -336,8 +339,7 @@ class State:
                 x_ND = self.packed.readers[layer](x_ND, read[:, layer])
             x_ND = block(x_ND, turn, attend)
             if kept is not None:
-                # the next layer's result may be written where this one lies
-                kept.append(x_ND.clone())
+                kept.append(x_ND)
         return x_ND
 
 
