@@ -84,6 +84,21 @@ def test_drafts_change_no_byte_and_are_counted(call: Call, run: Path) -> None:
     assert f"beyond the {WINDOW} bytes" in said
 
 
+def test_weights_of_16_bits_are_read_in_half_the_bytes(call: Call, isobyte: Call, run: Path) -> None:
+    """And cost little: of a likelihood, the last digits."""
+    asked = (str(run), "--length", "20", "--temperature", "0", "--json")
+    large, small = (json.loads(call(*asked, "--weights", weights)[1])["bytes_read"] for weights in ("fp32", "fp16"))
+    assert (large["weight_width"], small["weight_width"]) == (4, 2)
+    assert large["full"]["decoder"] == 2 * small["full"]["decoder"]
+    bits = [
+        json.loads(isobyte("eval", str(run), "--weights", weights, "--json")[1])["bpb"] for weights in ("fp32", "fp16")
+    ]
+    assert 0 < abs(bits[0] - bits[1]) < 1e-3
+    code, _, err = isobyte("eval", str(run), "--weights", "fp16", "--probe", "words")
+    assert code == 2
+    assert "--weights" in err
+
+
 def test_stop_strings_end_a_text(call: Call, run: Path) -> None:
     plain = base64.b64decode(json.loads(call(str(run), "--length", "40", "--json")[1])["samples"][0]["base64"])
     stop = plain[20:21].decode("utf-8", "surrogateescape")
@@ -146,7 +161,7 @@ def test_what_cannot_be_is_refused_by_name(call: Call, run: Path, arguments: lis
 
 def test_a_flat_run_has_no_drafts(call: Call, tmp_path: Path) -> None:
     flat = untrained(RunConfig.model_validate(run_data()), tmp_path / "flat")
-    for arguments in (["--draft", "2"], ["--refresh", "never"], ["--stop", "x"]):
+    for arguments in (["--draft", "2"], ["--refresh", "never"], ["--stop", "x"], ["--weights", "fp16"]):
         code, _, err = call(str(flat), *arguments)
         assert code == 2
         assert arguments[0] in err

@@ -43,14 +43,14 @@ def test_every_weight_is_read_but_tables() -> None:
 def test_what_is_read_adds_up() -> None:
     """A byte of a text decoded plainly at place 100, with patches of four bytes."""
     read, passes = weights(SHAPE), {"entropy": 1, "encoder": 1, "latent": 1 / 4, "decoder": 1}
-    found = bytes_read(SHAPE, Work(passes, rows=1, texts=1, place=100, patch=25), width=2)
+    found = bytes_read(SHAPE, Work(passes, rows=1, texts=1, place=100, patch=25), width=2, weight_width=2)
     assert found["latent"] == 2 * read.latent / 4
     assert found["decoder"] == 2 * read.decoder
     assert found["hashed"] == 2 * 6 * 32
     # keys and values: 8 places of two decoder layers, an encoder layer, a scorer layer; 26 patches of two layers
     assert found["held"] == 2 * 2 * (8 * (2 * 32 + 32 + 16) + 26 * 2 * 48 / 4)
     assert found["all"] == sum(value for name, value in found.items() if name != "all")
-    batch = bytes_read(SHAPE, Work(passes, rows=3, texts=3, place=100, patch=25), width=2)
+    batch = bytes_read(SHAPE, Work(passes, rows=3, texts=3, place=100, patch=25), width=2, weight_width=2)
     assert (batch["decoder"], batch["latent"]) == (found["decoder"], found["latent"])
     assert (batch["held"], batch["hashed"]) == (3 * found["held"], 3 * found["hashed"])
-    assert bytes_read(SHAPE, Work({}, 0, 1, 0, 0), width=2)["all"] == 0
+    assert bytes_read(SHAPE, Work({}, 0, 1, 0, 0), width=2, weight_width=2)["all"] == 0

@@ -2,14 +2,17 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from blt_models import blt, local, texts
+from isobyte.backbone import half
 from isobyte.backbone.blt.packed import Packed
 from isobyte.backbone.byte_ids import BOS
+from isobyte.backbone.half import Weights
 from isobyte.cli import main as cli
 from isobyte.config.backbone import FlatConfig
 from isobyte.config.patching import EntropyPatching, FlatScorer, SpacePatching
@@ -22,8 +25,7 @@ from isobyte.data.stream import Stream
 from isobyte.decode.blt import generate
 from isobyte.decode.blt_settings import Settings
 from isobyte.errors import UserError
-from isobyte.evaluate import bench_sample as module
-from isobyte.evaluate import bench_subject
+from isobyte.evaluate import bench_ceiling, bench_subject
 from isobyte.evaluate.bench_sample import Plan, bench_sample
 from isobyte.evaluate.bench_subject import SMALL, Theirs, random_model, set_threshold
 from isobyte.evaluate.generate import counters
@@ -44,7 +46,8 @@ PLAN = Plan(lengths=(6, 24), batch=2, drafts=(2, 3), prompt_bytes=12, peer_bytes
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_subject, "SMALL", TINY)
-    monkeypatch.setattr(module, "_rates", lambda _weights: (1e9, 2e9))
+    monkeypatch.setattr(bench_ceiling, "_enough", lambda: 1 << 12)
+    monkeypatch.setattr(bench_ceiling, "LARGE", 64)
 
 
 def test_the_usual_model_has_the_size_it_is_known_by() -> None:
@@ -52,23 +55,38 @@ def test_the_usual_model_has_the_size_it_is_known_by() -> None:
     assert 65e6 < found.N_total + found.patcher < 70e6
 
 
-def test_every_way_gives_the_same_bytes_and_transformers_too() -> None:
-    record = bench_sample(None, PLAN, CPU)
-    assert [row["new_bytes"] for row in record["plain"]] == [6, 24]
-    assert [(row["draft"], row["refresh"]) for row in record["drafts"]] == [
-        (k, refresh) for k in (2, 3) for refresh in ("never", "at_boundary", "always")
+@pytest.mark.parametrize("ways", [("fp32",), ("fp16", "fp32")])
+def test_every_way_gives_the_same_bytes_and_transformers_too(ways: tuple[Weights, ...]) -> None:
+    record = bench_sample(None, replace(PLAN, weights=ways), CPU)
+    assert [(row["weights"], row["new_bytes"]) for row in record["plain"]] == [(w, n) for w in ways for n in (6, 24)]
+    assert [(row["weights"], row["draft"], row["refresh"]) for row in record["drafts"]] == [
+        (way, k, refresh) for way in ways for k in (2, 3) for refresh in ("never", "at_boundary", "always")
     ]
-    assert all(row["identical"] for row in record["drafts"])
-    assert record["batch"]["bytes"] == 48
+    assert all(row["identical"] for row in (*record["plain"], *record["drafts"]))
+    assert [(row["weights"], row["bytes"]) for row in record["batch"]] == [(way, 48) for way in ways]
     measured = [row for row in record["peer"]["lengths"] if row["measured"]]
     assert [(row["new_bytes"], row["identical"]) for row in measured] == [(6, True)]
     assert [row["new_bytes"] for row in record["peer"]["lengths"] if not row["measured"]] == [6, 12]
     assert 1.5 < record["plain"][1]["bytes_per_patch"]["output"] < 4
-    for row in (*record["plain"], record["batch"], *record["drafts"]):
-        floor = 2e9 / row["bytes_read"]["full"]["all"]
-        assert row["share"]["large"] == pytest.approx(row["bytes_per_second"] / floor)
-        assert row["share"]["library"] == pytest.approx(2 * row["share"]["own"])
+    assert all(list(row["ratio"]) == list(ways) for row in measured)
+    rates = record["ceiling"]["bytes_per_second"]
+    assert list(rates) == list(ways)
+    for row in (*record["plain"], *record["batch"], *record["drafts"]):
+        assert row["bytes_read"]["weight_width"] == (2 if row["weights"] == "fp16" else 4)
+        for name, rate in rates[row["weights"]].items():
+            floor = rate / row["bytes_read"]["full"]["all"]
+            assert row["share"][name] == pytest.approx(row["bytes_per_second"] / floor)
     json.dumps(record)
+
+
+def test_random_weights_are_measured_both_ways_where_there_are_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan((4,), 1, (), (), 12, 4, (), None, 1)
+    ways = ["fp32", "fp16"] if half.possible(random_model(TINY)) else ["fp32"]
+    assert [row["weights"] for row in bench_sample(None, plan, CPU)["plain"]] == ways
+    monkeypatch.setattr(half, "possible", lambda _model: False)
+    assert [row["weights"] for row in bench_sample(None, plan, CPU)["plain"]] == ["fp32"]
+    with pytest.raises(UserError, match="no kernels"):
+        bench_sample(None, replace(plan, weights=("fp16",)), CPU)
 
 
 def test_a_shape_that_transformers_does_not_have_is_measured_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,6 +160,7 @@ def test_what_cannot_be_is_refused() -> None:
         (None, Plan(lengths=()), "--lengths"),
         (None, Plan(batch=0), "--batch"),
         (None, Plan(drafts=(0,)), "--drafts"),
+        (None, Plan(weights=("fp16",), bf16=True), "--weights"),
     ):
         with pytest.raises(UserError, match=said):
             bench_sample(source, plan, CPU)

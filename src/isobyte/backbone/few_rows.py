@@ -41,10 +41,13 @@ class Product:
         self.weight = (weight if gain is None else weight * gain).detach().contiguous()
         self.plain = weight.device.type != "cpu"
         out, width = weight.shape
-        self.parts = self.weight.view(math.gcd(out, 8), -1, width)
+        count = math.gcd(out, 8)
+        self.parts = self.weight.view(count, -1, width)
+        self.column = (count, width, 1)
+        """One row, as each part is multiplied with it."""
         self.narrow: Tensor | None = None
         """[8, in, out / 8]."""
-        if not self.plain and width > out and len(self.parts) == 8:
+        if not self.plain and width > out and count == 8:
             self.narrow = self.parts.transpose(1, 2).contiguous()
 
     def __call__(self, x_NI: Tensor) -> Tensor:
@@ -52,7 +55,8 @@ class Product:
         if self.plain or rows > 16:
             return F.linear(x_NI, self.weight)
         if rows == 1:
-            return self.parts.bmm(x_NI.t().expand(len(self.parts), -1, -1)).view(1, -1)
+            # as columns of a row: by other strides, though nothing follows from them, this is four times as slow
+            return self.parts.bmm(x_NI.t().expand(self.column)).view(1, -1)
         if rows > 3 and self.narrow is not None:
             return x_NI.expand(8, -1, -1).bmm(self.narrow).transpose(0, 1).reshape(rows, -1)
         return self.weight.mm(x_NI.t()).t().contiguous()
@@ -84,7 +88,7 @@ class FewRows:
 
     def __call__(self, x_ND: Tensor, turn_N: Tensor, attend: Attend) -> Tensor:
         """Rows [N, D] at places whose rotation is `turn_N` [N, 1, d / 2]."""
-        qkv = self.qkv(normed(x_ND, self.eps)).contiguous().view(x_ND.shape[0], -1, self.head_dim)
+        qkv = self.qkv(normed(x_ND, self.eps)).view(x_ND.shape[0], -1, self.head_dim)
         qk = qkv[:, : self.turned]
         pairs = qk.view(x_ND.shape[0], self.turned, -1, 2)
         if qk.dtype == torch.float32:

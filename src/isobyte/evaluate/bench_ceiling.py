@@ -13,6 +13,9 @@ from isobyte.backbone.blt.model import BltModel
 from isobyte.backbone.few_rows import Product, Times
 from isobyte.backbone.half import HalfProduct
 
+LARGE = 4096
+"""Rows and columns of large matrices."""
+
 CEILINGS = ("large", "own", "library", "read")
 """Bytes of weights per second, times one row: large matrices and the model's own, by the faster of our layout and the
 library's (`torch.nn.functional.linear`); large ones by the library alone; and of a sum over plain numbers."""
@@ -22,7 +25,7 @@ def ceiling(model: BltModel, width: int) -> dict[str, float]:
     """By `CEILINGS`, of weights whose numbers take `width` bytes, from more memory than caches hold."""
     tables = ("embedding.weight", "hashes.weight")
     own = [w.detach() for n, w in model.named_parameters() if w.ndim == 2 and not n.endswith(tables)]
-    large = [torch.randn(4096, 4096, device=own[0].device).half().to(own[0].dtype)]
+    large = [torch.randn(LARGE, LARGE, device=own[0].device).half().to(own[0].dtype)]
     if width < own[0].element_size():
         by_library = ours = _rate(large, HalfProduct, width)
         of_own = _rate(own, HalfProduct, width)
