@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from isobyte.backbone.half import Weights
 from isobyte.cli import main as cli
 from isobyte.config.run import RunConfig
 from isobyte.data.prepare import prepare
@@ -68,8 +69,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture
 def loud(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(path: Path, device: str = "auto") -> LoadedRun:
-        run = load_run(path, device)
+    def load(path: Path, device: str = "auto", *, weights: Weights = "fp32") -> LoadedRun:
+        run = load_run(path, device, weights=weights)
         opinionated(run.model)
         return run
 
