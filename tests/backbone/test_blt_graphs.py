@@ -6,15 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from blt_models import WINDOW, blt, local, texts
 from blt_steps import CAPACITY, PATCHING, STEPS, assert_follows, model_of, prefilled, spaced
-from isobyte.backbone import few_rows
-from isobyte.backbone.blt import packed, parts
+from isobyte.backbone import products
 from isobyte.backbone.blt.graphs import StaticStep, longest, reach
 from isobyte.backbone.blt.model import BltModel
 from isobyte.backbone.blt.parts import Parts
@@ -135,14 +133,15 @@ def drawn(model: BltModel, rows: int) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 @torch.inference_mode()
-def test_drawn_bytes() -> None:
+def test_drawn_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     model, prompts = model_of("both"), texts(3, 11)
     lengths = [11, 3, 6]
     given = [row[:n] for row, n in zip(prompts.tolist(), lengths, strict=True)]
     wanted = generate(model, given, Settings(length=STEPS, seed=4, temperature=0.8, top_p=0.9)).ids
     static = StaticStep(prefilled(model, lengths), drawn(model, 3))
     static.start([ids[0] for ids in wanted])
-    with Called(), Recordable():
+    with monkeypatch.context() as patch, Called(), Recordable():
+        patch.setattr(products, "FEW", 0)  # as on a GPU
         static.parts.encode()
         static.parts.close(64)
         static.parts.decode()
@@ -222,8 +221,7 @@ class Recordable(TorchDispatchMode):
 @torch.inference_mode()
 def test_parts_can_be_recorded(patching: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Same operations, same shapes, same addresses at every step, whatever is in the tensors."""
-    for module in (few_rows, packed, parts):  # as on a GPU
-        monkeypatch.setattr(module, "normed", lambda x, eps: F.rms_norm(x, x.shape[-1:], None, eps))
+    monkeypatch.setattr(products, "FEW", 0)  # as on a GPU
     static = StaticStep(prefilled(model_of(patching), [11, 3, 6][:rows]))
     static.start([70, 80, 90][:rows])
     held = {id(tensor): (tensor, tensor.data_ptr(), tensor.shape) for tensor in tensors_of(static.parts)}

@@ -2,21 +2,17 @@
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from blt_models import blt, entropy_patching, texts
 from isobyte.backbone import half
 from isobyte.backbone.blt.model import BltModel
 from isobyte.backbone.blt.packed import Packed
 from isobyte.backbone.blt.state import State
-from isobyte.backbone.few_rows import Product
+from isobyte.backbone.products import Product
 from isobyte.decode.blt import generate
 from isobyte.decode.blt_settings import Settings
 from isobyte.errors import UserError
 from isobyte.evaluate.generate import counters
-
-pytestmark = pytest.mark.skipif(not half.possible(torch.nn.Linear(1, 1)), reason="no kernels for this processor")
 
 
 def halved(**shape: int | str) -> BltModel:
@@ -30,28 +26,8 @@ def test_every_fp16_number_is_kept() -> None:
     """Least ones and negative zero too."""
     numbers = torch.arange(1 << 16, dtype=torch.int32).to(torch.int16).view(torch.float16)
     weight = numbers[numbers.isfinite()].float()[: 62 * 1024].view(-1, 64)
-    found = half.HalfProduct(weight)(torch.eye(64)).t()
+    found = Product.of(weight, halved=True)(torch.eye(64)).t()
     assert torch.equal(found, weight)
-
-
-@given(
-    st.integers(1, 40), st.integers(1, 70), st.integers(1, 70), st.booleans(), st.integers(0, 1 << 16)
-)  # fmt: skip
-def test_products_are_those_of_fp64_to_rounding(rows: int, inner: int, outer: int, gain: bool, seed: int) -> None:
-    """Of both ways to lay a matrix out, whatever its shape."""
-    draw = torch.Generator().manual_seed(seed)
-    weight = torch.randn(outer, inner, generator=draw).half().float()
-    x = torch.randn(rows, inner, generator=draw)
-    scale = 1 + 0.3 * torch.randn(inner, generator=draw) if gain else None
-    scaled = (x if scale is None else x * scale).double()
-    expected, size = scaled @ weight.double().t(), scaled.abs() @ weight.double().abs().t()
-    for lay_out in (half.HalfProduct, Product):
-        assert bool(((lay_out(weight, scale)(x) - expected).abs() <= 1e-6 * (1 + size)).all())
-
-
-def test_other_numbers_are_refused() -> None:
-    with pytest.raises(ValueError, match="fp16"):
-        half.HalfProduct(torch.full((2, 2), 1 / 3))
 
 
 @pytest.mark.parametrize("shape", [{}, {"latents": 3, "cross_residual": "doubled"}, {"decoder_input": "embedding"}])
@@ -97,12 +73,8 @@ def test_numbers_beyond_the_range_are_refused_by_name() -> None:
         half.round_to_half(model)
 
 
-def test_what_has_no_kernels_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_precisions_are_refused() -> None:
     model = halved()
     half.check_possible(model)
-    with pytest.raises(UserError, match="no kernels"):
+    with pytest.raises(UserError, match="by CPUs only"):
         half.check_possible(model.double())
-    monkeypatch.setattr(half, "_available", lambda: False)
-    with pytest.raises(UserError, match="no kernels"):
-        half.check_possible(model.float())
-    assert not Packed(model).halved

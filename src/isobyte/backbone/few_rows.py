@@ -1,94 +1,86 @@
-"""Blocks for a few rows at a time, without gradients: where every call reads all weights, and little else counts.
+"""Stacks of blocks for a few rows at a time, without gradients: every call reads all weights, and little else counts.
 
-The mathematics is that of `layers`, to rounding. Rotation is one complex product in place, and each matrix lies in
-memory as its product reads it fastest.
+The mathematics is that of `layers`, to rounding. On a CPU few rows of fp32 go through `compiled` loops, a whole stack a
+call. Whatever else there is goes block by block: many rows, GPUs, other precisions, attention of other kinds.
 """
 
-import math
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from isobyte.backbone.fused import pair_order
 from isobyte.backbone.layers import Block, rotation
+from isobyte.backbone.products import Array, Matrices, Product
 from isobyte.config.backbone_flat import FlatConfig
+
+if TYPE_CHECKING:
+    from isobyte.backbone.blt.cross_layers import CrossLayers
 
 Attend = Callable[[Tensor, Tensor], Tensor]
 """Rotated queries [N, H, d], and rotated keys followed by values [N, 2 H_kv, d], of new rows -> [N, H d]."""
 
-Times = Callable[[Tensor], Tensor]
-"""Rows [N, in] -> [N, out], the product with a matrix."""
 
-LayOut = Callable[[Tensor, Tensor | None], Times]
-"""A matrix [out, in], and a gain [in] on what it is multiplied with -> their product."""
+class BlockWeights(NamedTuple):
+    """Of L blocks, as compiled loops take them: matrices in fp32 or as the bits of fp16, gains in fp32."""
 
-
-class Product:
-    """x [N, in] -> (x gain) @ weight.T [N, out], for few rows.
-
-    On a CPU the weight is the left factor: MKL divides weight @ x.T among threads and reads the weight in order, where
-    it leaves x @ weight.T of these sizes to one thread. That takes two columns at least; a single one is multiplied
-    with by parts of the weight, which are divided among threads as they are. From four rows on a matrix with more
-    columns than rows is better off as a batch of eight narrow ones, which are kept beside it. (Measured on two cores,
-    memory to memory, for matrices of 256 to 3072 rows and columns: 1.2 to 3 times as fast as `linear` for 1 to 8 rows;
-    one row reads 0.8 to 1 times as fast as a sum over all weights does.)
-    """
-
-    def __init__(self, weight: Tensor, gain: Tensor | None = None) -> None:
-        self.weight = (weight if gain is None else weight * gain).detach().contiguous()
-        self.plain = weight.device.type != "cpu"
-        out, width = weight.shape
-        count = math.gcd(out, 8)
-        self.parts = self.weight.view(count, -1, width)
-        self.column = (count, width, 1)
-        """One row, as each part is multiplied with it."""
-        self.narrow: Tensor | None = None
-        """[8, in, out / 8]."""
-        if not self.plain and width > out and count == 8:
-            self.narrow = self.parts.transpose(1, 2).contiguous()
-
-    def __call__(self, x_NI: Tensor) -> Tensor:
-        rows = x_NI.shape[0]
-        if self.plain or rows > 16:
-            return F.linear(x_NI, self.weight)
-        if rows == 1:
-            # as columns of a row: by other strides, though nothing follows from them, this is four times as slow
-            return self.parts.bmm(x_NI.t().expand(self.column)).view(1, -1)
-        if rows > 3 and self.narrow is not None:
-            return x_NI.expand(8, -1, -1).bmm(self.narrow).transpose(0, 1).reshape(rows, -1)
-        return self.weight.mm(x_NI.t()).t().contiguous()
+    norm: Array
+    """Gains [L, D] before qkv."""
+    qkv: Array
+    """[L, (H + 2 H_kv) d, D]; in queries and keys the coordinates that turn together lie side by side."""
+    out: Array
+    """[L, D, H d]."""
+    ffn_norm: Array
+    gate_up: Array
+    """[L, 2 F, D]."""
+    down: Array
+    """[L, D, F]."""
+    heads: int
+    eps: float
 
 
-def normed(x: Tensor, eps: float) -> Tensor:
-    """x over its root mean square, without a gain."""
-    if x.device.type == "cpu" and x.shape[0] == 1 and x.ndim == 2:
-        # half the time of PyTorch's norm
-        row = x.view(-1)
-        return x * (row.dot(row).item() / x.shape[-1] + eps) ** -0.5
-    return F.rms_norm(x, x.shape[-1:], None, eps)
+class CrossWeights(NamedTuple):
+    """Of L layers of attention between bytes and patches."""
+
+    norm: Array
+    """Gains [L, D] before queries, with attention's scale in them."""
+    query: Array
+    held_norm: Array
+    key_value: Array
+    """[L, 2 D, D]."""
+    out: Array
+    heads: int
+    eps: float
+    residual: float
+    """How much of what asks stays."""
 
 
-class FewRows:
-    """One block's weights, ready for `__call__`."""
+class Sight(NamedTuple):
+    """What N new rows see, by place: that of a text's place p lies at `offset` + p modulo `size`."""
 
-    def __init__(self, block: Block, shape: FlatConfig, times: LayOut) -> None:
-        attention, ffn = block.attention, block.ffn
-        self.heads, self.kv_heads, self.head_dim = shape.heads, shape.n_kv_heads, shape.head_dim
-        self.eps = shape.norm_eps
-        self.turned = self.heads + self.kv_heads
-        order = pair_order(self.turned, self.kv_heads, self.head_dim)[0]
-        qkv = attention.qkv.weight
-        self.qkv = times(qkv.index_select(0, order.to(qkv.device)), block.attention_norm.weight)
-        self.out = times(attention.out.weight, None)
-        self.gate_up = times(ffn.gate_up.weight, block.ffn_norm.weight)
-        self.down = times(ffn.down.weight, None)
+    kv: Array
+    """Keys and values [L, texts, 2 H_kv, ..., d]."""
+    offset: int
+    size: int
+    rows_3N: Array
+    """Of each row its text, its place, and the first place that it sees; the last is its own."""
+
+
+class RowBlock:
+    """One block."""
+
+    def __init__(self, shape: FlatConfig, qkv: Product, out: Product, gate_up: Product, down: Product) -> None:
+        self.qkv, self.out, self.gate_up, self.down = qkv, out, gate_up, down
+        self.heads, self.head_dim = shape.heads, shape.head_dim
+        self.turned = shape.heads + shape.n_kv_heads
 
     def __call__(self, x_ND: Tensor, turn_N: Tensor, attend: Attend) -> Tensor:
         """Rows [N, D] at places whose rotation is `turn_N` [N, 1, d / 2]."""
-        qkv = self.qkv(normed(x_ND, self.eps)).view(x_ND.shape[0], -1, self.head_dim)
+        qkv = self.qkv(x_ND).view(x_ND.shape[0], -1, self.head_dim)
         qk = qkv[:, : self.turned]
         pairs = qk.view(x_ND.shape[0], self.turned, -1, 2)
         if qk.dtype == torch.float32:
@@ -97,8 +89,86 @@ class FewRows:
             pairs.copy_(torch.view_as_real(torch.view_as_complex(pairs.float()) * turn_N))
         mixed = attend(qkv[:, : self.heads], qkv[:, self.heads :])
         x_ND = self.out(mixed).add_(x_ND)
-        gate, up = self.gate_up(normed(x_ND, self.eps)).chunk(2, -1)
+        gate, up = self.gate_up(x_ND).chunk(2, -1)
         return self.down(F.silu(gate).mul_(up)).add_(x_ND)
+
+
+class RowStack:
+    """The weights of a stack of blocks, and of what its rows read before each of the first."""
+
+    def __init__(
+        self, blocks: Iterable[Block], shape: FlatConfig, *, halved: bool, readers: "CrossLayers | None" = None
+    ) -> None:
+        self.shape, self.readers, blocks = shape, readers, list(blocks)
+        order = pair_order(shape.heads + shape.n_kv_heads, shape.n_kv_heads, shape.head_dim)[0]
+        qkv = [block.attention.qkv.weight for block in blocks]
+        self._parts = (
+            Matrices(
+                [weight.index_select(0, order.to(weight.device)) for weight in qkv],
+                [block.attention_norm.weight for block in blocks],
+                shape.norm_eps,
+                halved=halved,
+            ),
+            Matrices([block.attention.out.weight for block in blocks], halved=halved),
+            Matrices(
+                [block.ffn.gate_up.weight for block in blocks],
+                [block.ffn_norm.weight for block in blocks],
+                shape.norm_eps,
+                halved=halved,
+            ),
+            Matrices([block.ffn.down.weight for block in blocks], halved=halved),
+        )
+        each = zip(*(part.products for part in self._parts), strict=True)
+        self.blocks = [RowBlock(shape, *products) for products in each]
+        self._unread = np.empty((0, 0, 2, 0, 0), np.float32)
+
+    def __call__(
+        self, x_ND: Tensor, turn_N: Tensor, attends: Sequence[Attend], read: Tensor | None = None
+    ) -> Sequence[Tensor]:
+        """What comes out of each block, [N, D], of rows at places whose rotation is `turn_N` [N, 1, d / 2]. `read`
+        [N, layers, 2, k, D] is what they read."""
+        found = []
+        for layer, (block, attend) in enumerate(zip(self.blocks, attends, strict=True)):
+            if read is not None and self.readers is not None and layer < len(self.readers):
+                x_ND = self.readers.read_by_bytes(layer, x_ND, read[:, layer])
+            x_ND = block(x_ND, turn_N, attend)
+            found.append(x_ND)
+        return found
+
+    def compiled(self, x_ND: Tensor, sight: Sight, read: Tensor | None = None) -> Tensor:
+        """As `__call__`, in one call; the rows must be such as compiled loops serve. [L, N, D]."""
+        from isobyte.backbone.compiled import through
+
+        x_LND = np.empty((len(self.blocks) + 1, *x_ND.shape), np.float32)
+        x_LND[0] = x_ND.numpy()
+        turns_PD = _table(_length(int(sight.rows_3N[1].max())), self.shape.head_dim, self.shape.rope_base)
+        read_NL2KD = self._unread if read is None else read.contiguous().numpy()
+        through(x_LND, self._weights, sight, turns_PD, self._reader_weights, read_NL2KD)
+        return torch.from_numpy(x_LND[1:])
+
+    def warm(self) -> None:
+        """Have loops compiled for this stack, or read from disk, before a text waits for it."""
+        shape, layers = self.shape, 0 if self.readers is None else len(self.readers)
+        x_1D = self._parts[0].gain_LI.new_zeros(1, shape.width)
+        kv = np.zeros((len(self.blocks), 1, 2 * shape.n_kv_heads, 1, shape.head_dim), np.float32)
+        self.compiled(x_1D, Sight(kv, 0, 1, np.zeros((3, 1), np.int64)), x_1D.new_zeros(1, layers, 2, 1, shape.width))
+
+    @cached_property
+    def _weights(self) -> BlockWeights:
+        (norm, qkv), (_, out), (ffn_norm, gate_up), (_, down) = (part.arrays() for part in self._parts)
+        return BlockWeights(norm, qkv, out, ffn_norm, gate_up, down, self.shape.heads, self.shape.norm_eps)
+
+    @cached_property
+    def _reader_weights(self) -> CrossWeights:
+        if self.readers is None:
+            norm, out = self._parts[1].arrays()
+            return CrossWeights(norm[:0], out[:0], norm[:0], out[:0], out[:0], 1, 0.0, 1.0)
+        return self.readers.weights
+
+
+def _length(last: int) -> int:
+    """Of a table of places up to `last`: it doubles when it is short."""
+    return max(1024, 1 << last.bit_length())
 
 
 @lru_cache(maxsize=16)
@@ -107,7 +177,11 @@ def _turns(length: int, head_dim: int, base: float, device: str) -> Tensor:
         return rotation(torch.arange(length, device=device), head_dim, base).turn[:, None]
 
 
+@lru_cache(maxsize=16)
+def _table(length: int, head_dim: int, base: float) -> Array:
+    return torch.view_as_real(_turns(length, head_dim, base, "cpu")).reshape(length, -1).numpy()
+
+
 def turns(places: Tensor, last: int, shape: FlatConfig) -> Tensor:
-    """Rotations [N, 1, d / 2] of places [N], none beyond `last`: looked up in a table that doubles when it is short."""
-    length = max(1024, 1 << last.bit_length())
-    return _turns(length, shape.head_dim, shape.rope_base, str(places.device)).index_select(0, places)
+    """Rotations [N, 1, d / 2] of places [N], none beyond `last`."""
+    return _turns(_length(last), shape.head_dim, shape.rope_base, str(places.device)).index_select(0, places)

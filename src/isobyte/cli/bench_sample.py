@@ -66,8 +66,8 @@ def sample(
         graphs: plain decoding by steps of fixed shapes, which CUDA records; the usual on CUDA
         bf16: weights and arithmetic in bf16, and no transformers
         weights: how weights lie in memory, under arithmetic in fp32; with fp16 the model's are rounded to such numbers
-            first, so that every way has the same bytes to find. If left out: fp32, and fp16 where weights are random
-            and the CPU has kernels for it, or are fp16 numbers already
+            first, so that every way has the same bytes to find. If left out: fp32, and on CPUs fp16 too
+            where weights are random, or fp16 numbers already
         methods: methods to compare, as blt,blt_s,blt_d,blt_dv
         only: of methods: patterns of the settings to take, as "blt_d:*:resume" or "*k8*"
         texts: of methods: how many prompts

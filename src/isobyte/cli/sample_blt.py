@@ -36,9 +36,7 @@ def generate(
     from isobyte.decode.blt_trace_page import write_page
     from isobyte.evaluate.generate import first_story, generate_run
 
-    live = output.Live() if count == 1 and trace is None and not as_json and sys.stdout.isatty() else None
-    if live is not None:
-        live.write(prompt)
+    live = output.Live(prompt) if count == 1 and trace is None and not as_json and sys.stdout.isatty() else None
     on_bytes = None if live is None else lambda _row, text: live.write(text)
     watch = None if trace is None else BlockTrace()
     done = generate_run(

@@ -29,10 +29,12 @@ def printable(text: bytes) -> str:
 class Live:
     """Prints bytes as they come, whole characters at a time."""
 
-    def __init__(self) -> None:
-        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    def __init__(self, prompt: bytes = b"") -> None:
+        """`prompt` is printed with what comes first: until then there may be news of other kinds."""
+        self.decoder, self.waiting = codecs.getincrementaldecoder("utf-8")("replace"), prompt
 
     def write(self, text: bytes, *, last: bool = False) -> None:
+        text, self.waiting = self.waiting + text, b""
         print(self.decoder.decode(text, last).translate(CONTROL), end="", flush=True)
 
     def close(self) -> None:
@@ -46,16 +48,16 @@ class Stream(Live):
     def __init__(self, loaded: "LoadedRun", given_T: "Tensor") -> None:
         super().__init__()
         self.representation = loaded.representation
-        self.waiting: list[int] = []
-        """Digits of a byte that is not whole yet."""
+        self.digits: list[int] = []
+        """Those of a byte that is not whole yet."""
         self.write(self.representation.decode(given_T[given_T < loaded.model.vocab].numpy()))
 
     def reveal(self, step: int, rows: "Tensor", places: "Tensor", symbols: "Tensor", sure: "Tensor") -> None:
         del step, rows, places, sure
-        self.waiting += symbols.tolist()
-        if len(self.waiting) % self.representation.digits_per_byte == 0:
-            self.write(self.representation.decode(self.waiting))
-            self.waiting.clear()
+        self.digits += symbols.tolist()
+        if len(self.digits) % self.representation.digits_per_byte == 0:
+            self.write(self.representation.decode(self.digits))
+            self.digits.clear()
 
     def hide(self, step: int, hidden_WT: "Tensor") -> None:
         """Nothing is hidden again from left to right."""

@@ -10,15 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from isobyte.backbone.blt.model import BltModel
-from isobyte.backbone.few_rows import Product, Times
-from isobyte.backbone.half import HalfProduct
+from isobyte.backbone.products import Product
 
 LARGE = 4096
 """Rows and columns of large matrices."""
 
 CEILINGS = ("large", "own", "library", "read")
-"""Bytes of weights per second, times one row: large matrices and the model's own, by the faster of our layout and the
-library's (`torch.nn.functional.linear`); large ones by the library alone; and of a sum over plain numbers."""
+"""Bytes of weights per second, times one row: large matrices and the model's own, by the faster of our loops and the
+library's products (`torch.nn.functional.linear`, in fp32); large ones by the library alone; and of a sum over plain
+numbers."""
 
 
 def ceiling(model: BltModel, width: int) -> dict[str, float]:
@@ -26,13 +26,14 @@ def ceiling(model: BltModel, width: int) -> dict[str, float]:
     tables = ("embedding.weight", "hashes.weight")
     own = [w.detach() for n, w in model.named_parameters() if w.ndim == 2 and not n.endswith(tables)]
     large = [torch.randn(LARGE, LARGE, device=own[0].device).half().to(own[0].dtype)]
-    if width < own[0].element_size():
-        by_library = ours = _rate(large, HalfProduct, width)
-        of_own = _rate(own, HalfProduct, width)
-    else:
-        by_library, ours = _rate(large, _linear, width), _rate(large, Product, width)
-        of_own = max(_rate(own, _linear, width), _rate(own, Product, width))
-    return {"large": max(by_library, ours), "own": of_own, "library": by_library, "read": _reading(large[0])}
+    halved = width < own[0].element_size()
+    ours = functools.partial(Product.of, halved=halved)
+    rates = {"large": _rate(large, ours, width), "own": _rate(own, ours, width), "read": _reading(large[0])}
+    rates["library"] = _rate(large, _linear, own[0].element_size())
+    if not halved:
+        rates["large"] = max(rates["large"], rates["library"])
+        rates["own"] = max(rates["own"], _rate(own, _linear, width))
+    return {name: rates[name] for name in CEILINGS}
 
 
 def cache_bytes() -> int:
@@ -45,12 +46,14 @@ def cache_bytes() -> int:
     return max(found, default=32 << 20)
 
 
-def _linear(weight: Tensor) -> Times:
+def _linear(weight: Tensor) -> Callable[[Tensor], Tensor]:
     return functools.partial(F.linear, weight=weight)
 
 
 @torch.inference_mode()
-def _rate(weights: Sequence[Tensor], lay_out: Callable[[Tensor], Times], width: int, rounds: int = 3) -> float:
+def _rate(
+    weights: Sequence[Tensor], lay_out: Callable[[Tensor], Callable[[Tensor], Tensor]], width: int, rounds: int = 3
+) -> float:
     """Bytes per second of products of one row with [out, in] weights in order, the best of some rounds."""
     size = width * sum(w.numel() for w in weights)
     copies = -(-_enough() // size)

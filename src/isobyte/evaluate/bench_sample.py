@@ -55,8 +55,8 @@ class Plan:
     """Weights and arithmetic in bf16."""
     weights: tuple[Weights, ...] = ()
     """How weights lie in memory. With fp16 among them the model's are rounded to such numbers, for all that is
-    measured, so that all have the same bytes to find. None given: fp32, and fp16 where weights are random and the CPU
-    has the kernels."""
+    measured, so that all have the same bytes to find. None given: fp32, and on CPUs fp16 too where weights are random
+    or fp16 numbers already."""
 
     def check(self) -> None:
         """Raises UserError for what cannot be."""

@@ -76,7 +76,7 @@ def subject(
     Random weights get random prompts, and a threshold that makes about `mean_length` bytes per patch of what is
     generated; a run goes on from places in `data`, or in its held-out text. With `halves` every weight is rounded to
     fp16; None does so where weights are random and lie in 16 bits then. Raises UserError for backbones of another kind,
-    and for `halves` where there are no kernels.
+    and for `halves` where fp16 weights cannot be read.
     """
     if source is not None and Path(source).is_dir():
         run = load_run(Path(source), str(device))

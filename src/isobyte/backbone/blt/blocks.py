@@ -142,6 +142,6 @@ class BlockState(State):
             places_BS, read_BS = torch.cat((fed.places_BS, places_BS), 1), torch.cat((latent_BS, read_BS), 1)
         turn = turns(places_BS.flatten(), max(self.length) + 2 * self.slack + 1, self.decoder.shape)
         attends = self.decoder.attention_with(fed, newest_B, block.begin_B)
-        x_ND = self._through(self.packed.decoder, x_BSD.flatten(0, 1), turn, attends, read=self._held(read_BS))
+        x_ND = self.packed.decoder(x_BSD.flatten(0, 1), turn, attends, self._held(read_BS))[-1]
         self.passes["decoder"] += 1
         return decoder.norm(x_ND).unflatten(0, (self.batch, -1))

@@ -47,7 +47,7 @@ class Window:
     @classmethod
     def like(cls, ring: Ring) -> "Window":
         """An empty one of the same shape."""
-        return cls(torch.zeros_like(torch.stack(ring.kv)), ring.shape, ring.window, ring.endless)
+        return cls(torch.zeros_like(ring.kv), ring.shape, ring.window, ring.endless)
 
     @property
     def size(self) -> int:

@@ -1,68 +1,20 @@
 """A model's weights, laid out for decoding byte by byte."""
 
-from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from isobyte.backbone import half
-from isobyte.backbone.blt.cross import CrossAttention
+from isobyte.backbone.blt.cross_layers import CrossLayers
 from isobyte.backbone.blt.model import BltModel
-from isobyte.backbone.few_rows import FewRows, LayOut, Product, Times, normed
+from isobyte.backbone.few_rows import RowStack
 from isobyte.backbone.flat import FlatModel
+from isobyte.backbone.products import Product, suits
 
-
-@dataclass(frozen=True)
-class Reader:
-    """The bytes' side of one layer of the decoder's cross-attention; its scale is in the query's gain."""
-
-    query: Times
-    out: Times
-    heads: int
-    residual: float
-    eps: float
-
-    @classmethod
-    def of(cls, cross: CrossAttention, times: LayOut) -> "Reader":
-        out = times(cross.out.weight, None)
-        return cls(_query(cross, times), out, cross.heads, cross.residual, cross.query_norm.eps)
-
-    def __call__(self, x_ND: Tensor, kv_N2KD: Tensor) -> Tensor:
-        """Rows [N, D] read the k keys and values [N, 2, k, D] of one patch each."""
-        rows, width = x_ND.shape
-        q = self.query(normed(x_ND, self.eps)).view(rows, 1, self.heads, -1)
-        k, v = kv_N2KD.view(rows, 2, -1, self.heads, width // self.heads).unbind(1)
-        weights_NKH1 = (q * k).sum(-1, keepdim=True).softmax(1)
-        return self.out((weights_NKH1 * v).sum(1).view(rows, width)).add_(x_ND, alpha=self.residual)
-
-
-@dataclass(frozen=True)
-class Pooler:
-    """One layer of the encoder's cross-attention."""
-
-    query: Times
-    key_value: Times
-    out: Times
-    heads: int
-    residual: float
-    eps: float
-
-    @classmethod
-    def of(cls, cross: CrossAttention, times: LayOut) -> "Pooler":
-        query, out = _query(cross, times), times(cross.out.weight, None)
-        return cls(query, _held(cross, times), out, cross.heads, cross.residual, cross.held_norm.eps)
-
-    def __call__(self, x_PKD: Tensor, h_PLE: Tensor, seen_PL: Tensor | None) -> Tensor:
-        """The k vectors [P, k, D] of patches read the bytes [P, L, E] of their own."""
-        x_ND, (patches, length) = x_PKD.flatten(0, 1), h_PLE.shape[:2]
-        q_PKHd = self.query(normed(x_ND, self.eps)).view(*x_PKD.shape[:2], self.heads, -1)
-        kv = self.key_value(normed(h_PLE.flatten(0, 1), self.eps)).view(patches, length, 2, self.heads, -1)
-        k_PHLd, v_PHLd = kv.permute(2, 0, 3, 1, 4)
-        mask = None if seen_PL is None else seen_PL[:, None, None]
-        mixed = F.scaled_dot_product_attention(q_PKHd.transpose(1, 2), k_PHLd, v_PHLd, mask, scale=1.0)
-        mixed_ND = mixed.transpose(1, 2).reshape(x_ND.shape)
-        return self.out(mixed_ND).add_(x_ND, alpha=self.residual).view(x_PKD.shape)
+Span = tuple[int, int, int]
+"""Bytes of a patch: (text, place of the first, place after the last)."""
 
 
 class Packed:
@@ -75,48 +27,76 @@ class Packed:
         self.halved = halves and half.possible(model) and half.is_half(model)
         self.width = half.WIDTH if self.halved else model.head.weight.element_size()
         """Bytes of a number in the matrices."""
-        times: LayOut = half.HalfProduct if self.halved else Product
-        self.encoder = [FewRows(block, shape.encoder, times) for block in model.encoder.stack.blocks]
-        self.latent = [FewRows(block, shape.latent, times) for block in model.latent.stack.blocks]
-        self.decoder = [FewRows(block, shape.decoder, times) for block in model.decoder.stack.blocks]
-        scorer = model.patcher.scorer
-        self.scorer: list[FewRows] = []
-        if isinstance(scorer, FlatModel):
-            self.scorer = [FewRows(block, scorer.shape, times) for block in scorer.blocks]
-            head = scorer.embedding.weight[: scorer.vocab] if scorer.head is None else scorer.head.weight
-            self.scorer_head = times(head, scorer.norm.weight)
-        self.pool = times(model.encoder.pool.weight, None)
-        self.poolers = [Pooler.of(cross, times) for cross in model.encoder.cross]
+        times, stack = partial(Product.of, halved=self.halved), partial(RowStack, halved=self.halved)
+        self.encoder = stack(model.encoder.stack.blocks, shape.encoder)
+        self.poolers = CrossLayers(model.encoder.cross, halved=self.halved)
+        self.pool = times(model.encoder.pool.weight)
         enter = model.latent.enter
-        self.enter = times(enter.weight, None) if isinstance(enter, torch.nn.Linear) else None
-        self.vectors = times(model.decoder.enter.weight, None)
-        self.readers = [Reader.of(cross, times) for cross in model.decoder.cross]
-        self.held = [_held(cross, times) for cross in model.decoder.cross]
+        self.enter = times(enter.weight) if isinstance(enter, torch.nn.Linear) else None
+        self.latent = stack(model.latent.stack.blocks, shape.latent)
+        self.vectors = times(model.decoder.enter.weight)
+        self.readers = CrossLayers(model.decoder.cross, halved=self.halved)
+        self.decoder = stack(model.decoder.stack.blocks, shape.decoder, readers=self.readers)
+        self.scorer: RowStack | None = None
+        scorer = model.patcher.scorer
+        if isinstance(scorer, FlatModel):
+            self.scorer = stack(scorer.blocks, scorer.shape)
+            head = scorer.embedding.weight[: scorer.vocab] if scorer.head is None else scorer.head.weight
+            self.scorer_head = times(head, scorer.norm.weight, scorer.norm.eps)
+        if half.possible(model):
+            self._warm()
 
-    def pooled(self, layers: Tensor, seen_PL: Tensor | None) -> Tensor:
-        """The k vectors [P, k, E] of patches by their bytes' states [layers, P, L, E] after each layer that pools;
-        of the L those count that `seen_PL` names, or all."""
-        first = layers[0] if seen_PL is None else layers[0].masked_fill(~seen_PL[..., None], float("-inf"))
-        x_PKE = self.pool(first.amax(1)).view(len(first), self.model.encoder.latents, -1)
-        for pooler, h_PLE in zip(self.poolers, layers, strict=True):
-            x_PKE = pooler(x_PKE, h_PLE, seen_PL)
+    @torch.inference_mode()
+    def _warm(self) -> None:
+        """Have loops compiled, or read from disk, before a text waits for them."""
+        from isobyte.backbone.compiling import use_threads
+
+        use_threads()
+        like, shape = self.model.head.weight, self.model.shape
+        self.latents_in(like.new_zeros(self.model.encoder.pools, 1, 1, shape.encoder.width), [(0, 0, 1)])
+        self.latent_kv(like.new_zeros(1, shape.latent.width))
+        for stack in (self.encoder, self.latent, self.decoder, self.scorer):
+            if stack is not None:
+                stack.warm()
+        if self.scorer is not None:
+            self.scorer_head(like.new_zeros(1, self.scorer.shape.width))
+
+    def latents_in(self, hidden_NBRE: Tensor, spans: list[Span]) -> Tensor:
+        """What goes into the latent transformer [P, G] of patches, by their bytes' states after each layer that pools:
+        that of place p of text b is hidden_NBRE[:, b, p modulo R]."""
+        x_PKE = self._pooled(hidden_NBRE, spans)
+        return x_PKE.flatten(1) if self.enter is None else self.enter(x_PKE.flatten(1))
+
+    def _pooled(self, hidden_NBRE: Tensor, spans: list[Span]) -> Tensor:
+        """The k vectors [P, k, E]."""
+        lengths, vectors = [end - start for _, start, end in spans], self.model.encoder.latents
+        if suits(hidden_NBRE, max(sum(lengths), vectors * len(spans))):
+            from isobyte.backbone.compiled import pooled
+
+            x_PKE = np.empty((len(spans), vectors, hidden_NBRE.shape[3]), np.float32)
+            pooled(hidden_NBRE.numpy(), np.array(spans), self.pool.array, self.poolers.weights, x_PKE)
+            return torch.from_numpy(x_PKE)
+        rows, starts, ends = torch.tensor(spans, device=hidden_NBRE.device).t()[..., None]
+        places_PL = starts + torch.arange(max(lengths), device=starts.device)
+        layers_NPLE = hidden_NBRE[:, rows, places_PL % hidden_NBRE.shape[2]]
+        first, seen_PL = layers_NPLE[0], None
+        if min(lengths) < max(lengths):
+            seen_PL = places_PL < ends
+            first = first.masked_fill(~seen_PL[..., None], float("-inf"))
+        x_PKE = self.pool(first.amax(1)).view(len(first), vectors, -1)
+        for layer, h_PLE in enumerate(layers_NPLE):
+            x_PKE = self.poolers.read_by_patches(layer, x_PKE, h_PLE, seen_PL)
         return x_PKE
 
     def latent_kv(self, latents_PG: Tensor) -> Tensor:
         """Keys and values of every cross layer of the decoder: [P, layers, 2, k, D]."""
-        decoder = self.model.decoder
-        vectors = self.vectors(latents_PG).view(len(latents_PG) * decoder.latents, -1)
-        vectors = normed(vectors, decoder.cross[0].held_norm.eps)
-        found = torch.stack([held(vectors) for held in self.held])
-        return found.view(len(self.held), len(latents_PG), decoder.latents, 2, -1).permute(1, 0, 3, 2, 4)
+        patches, count = len(latents_PG), self.model.decoder.latents
+        if suits(latents_PG, patches * count):
+            from isobyte.backbone.compiled import held
 
-
-def _query(cross: CrossAttention, times: LayOut) -> Times:
-    """With attention's scale."""
-    scale = (cross.query.weight.shape[0] // cross.heads) ** -0.5
-    return times(cross.query.weight, cross.query_norm.weight * scale)
-
-
-def _held(cross: CrossAttention, times: LayOut) -> Times:
-    """The matrix of keys and values."""
-    return times(cross.key_value.weight, cross.held_norm.weight)
+            found = np.empty((patches, len(self.readers), 2, count, self.model.shape.decoder.width), np.float32)
+            held(latents_PG.contiguous().numpy(), self.vectors.array, self.readers.weights, found)
+            return torch.from_numpy(found)
+        vectors = self.vectors(latents_PG).view(patches * count, -1)
+        found = torch.stack([each(vectors) for each in self.readers.key_value.products])
+        return found.view(len(found), patches, count, 2, -1).permute(1, 0, 3, 2, 4)

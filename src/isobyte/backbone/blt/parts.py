@@ -13,7 +13,7 @@ from isobyte.backbone.blt.fixed import Seen, Window, attend_over
 from isobyte.backbone.blt.model import BltModel
 from isobyte.backbone.blt.state import State
 from isobyte.backbone.byte_ids import EOS, OFFSET
-from isobyte.backbone.few_rows import Attend, normed
+from isobyte.backbone.few_rows import Attend
 from isobyte.backbone.layers import rotation
 from isobyte.backbone.patching.patcher import NgramTable, entropy_of
 from isobyte.backbone.patching.rules import Rows
@@ -89,11 +89,9 @@ class Parts:
         if max(state.patches) > limit:
             raise too_many_patches(limit)
         for ours, given in zip(self.windows, theirs, strict=True):
-            for held, theirs_held in zip(ours.kv, given.kv, strict=True):
-                held.copy_(theirs_held)
+            ours.kv.copy_(given.kv)
         known = min(limit, state.latent.room)
-        for held, theirs_held in zip(self.latent, state.latent.kv, strict=True):
-            held[:, :, :known].copy_(theirs_held[:, :, :known])
+        self.latent[:, :, :, :known].copy_(state.latent.kv[:, :, :, :known])
         for row, (begin, end) in enumerate(zip(state.begin, state.length, strict=True)):
             if end - begin > room:
                 raise too_long(room)
@@ -125,9 +123,9 @@ class Parts:
             grams = history[:, None, -encoder.hashes.reach :]
         x_BE = encoder.embed(ids_B1, grams, places_B1, documents=self.model.shape.document_mask)[:, 0]
         turn, attends = self._turn(self.place_B, self.model.shape.encoder), self._attention(self.encoder)
-        room, first = self.hidden.shape[2], len(self.packed.encoder) - encoder.pools
+        room, first = self.hidden.shape[2], len(self.packed.encoder.blocks) - encoder.pools
         slots = self.rows_B * room + self.place_B % room
-        for layer, (block, attend) in enumerate(zip(self.packed.encoder, attends, strict=True)):
+        for layer, (block, attend) in enumerate(zip(self.packed.encoder.blocks, attends, strict=True)):
             x_BE = block(x_BE, turn, attend)
             if layer >= first:
                 self.hidden[layer - first].flatten(0, 1).index_copy_(0, slots, x_BE)
@@ -156,7 +154,7 @@ class Parts:
         place_M = torch.arange(reach, device=self.kv.device)
         seen_BM = (place_M <= self.patches_B[:, None]) & (place_M >= self.document_patch_B[:, None])
         mask = seen_BM.to(self.kv.dtype).log()[:, None, None]
-        for held, block in zip(self.latent, self.packed.latent, strict=True):
+        for held, block in zip(self.latent, self.packed.latent.blocks, strict=True):
             x_BG = block(x_BG, turn, attend_over(held, self.model.shape.latent, self.patches_B, mask))
         new = self.packed.latent_kv(x_BG)
         self.kv.copy_(torch.where(self.closes_B[:, None, None, None, None], new, self.kv))
@@ -166,10 +164,7 @@ class Parts:
         decoder = self.model.decoder
         x_BD = decoder.start(self.ids_B, self.encoded_BE)
         turn, attends = self._turn(self.place_B, self.model.shape.decoder), self._attention(self.decoder)
-        for layer, (block, attend) in enumerate(zip(self.packed.decoder, attends, strict=True)):
-            if layer < len(self.packed.readers):
-                x_BD = self.packed.readers[layer](x_BD, self.kv[:, layer])
-            x_BD = block(x_BD, turn, attend)
+        x_BD = self.packed.decoder(x_BD, turn, attends, self.kv)[-1]
         self.hidden_BD.copy_(decoder.norm(x_BD))
         chosen_B = self.choose(self.hidden_BD, self.place_B + 1)
         self._settle()
@@ -197,10 +192,10 @@ class Parts:
             found_B = scorer.look_up(history[:, -2], self.ids_B)
         else:
             assert self.scorer is not None
+            assert self.packed.scorer is not None
             x_BD, turn = scorer.embedding(self.ids_B), self._turn(self.place_B, scorer.shape)
-            for block, attend in zip(self.packed.scorer, self._attention(self.scorer), strict=True):
-                x_BD = block(x_BD, turn, attend)
-            found_B = entropy_of(self.packed.scorer_head(normed(x_BD, scorer.norm.eps)))
+            x_BD = self.packed.scorer(x_BD, turn, self._attention(self.scorer))[-1]
+            found_B = entropy_of(self.packed.scorer_head(x_BD))
         self.entropy_after_B.copy_(found_B)
         return self.entropy_after_B[:, None]
 

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from isobyte.backbone.few_rows import Attend
+from isobyte.backbone.few_rows import Attend, Sight
 from isobyte.config.backbone_flat import FlatConfig
 from isobyte.errors import UserError
 
@@ -50,12 +51,12 @@ class Ring:
         self.window = window if window is not None else self.size + 1
         heads = shape.n_kv_heads
         held = block + self.size
-        self.kv = [like.new_zeros(batch, 2 * heads, held, shape.head_dim) for _ in range(shape.layers)]
-        """Of each layer [B, 2 H_kv, block + R, d]."""
-        self.keys = [held[:, :heads, block:] for held in self.kv]
-        self.values = [held[:, heads:, block:] for held in self.kv]
+        self.kv = like.new_zeros(shape.layers, batch, 2 * heads, held, shape.head_dim)
+        """[layers, B, 2 H_kv, block + R, d]."""
+        self.keys, self.values = self.kv[:, :, :heads, block:], self.kv[:, :, heads:, block:]
         self.slots_R = torch.arange(self.size, device=like.device)
         lines = torch.arange(batch * 2 * heads, device=like.device) * held + block
+        self.texts_B1 = np.arange(batch)[:, None]
         self.lines_B1H = lines.view(batch, 1, 2 * heads)
         """Where the slots of each row and head begin, among the B 2 H_kv (block + R) vectors of a layer."""
 
@@ -63,13 +64,24 @@ class Ring:
         """One attention per layer, which keeps the new keys and values."""
         self._check(fed)
         vectors_BSH = self.lines_B1H + (fed.places_BS % self.size)[:, :, None]
-        if self._lone(fed):
-            return [self._one(layer, fed.last) for layer in range(self.shape.layers)]
         if fed.first:
             return [self._first(layer, fed, vectors_BSH.flatten(0, 1)) for layer in range(self.shape.layers)]
         used = min(fed.last + 1, self.size)
         mask, vectors_N = self._mask(fed, used), vectors_BSH.flatten()
         return [self._next(layer, vectors_N, used, mask) for layer in range(self.shape.layers)]
+
+    def holds(self, fed: Fed) -> bool:
+        """Whether all that any of the new bytes sees is there once all are kept."""
+        return not self.endless or fed.places_BS.shape[1] + self.window <= self.size + 1
+
+    def sight(self, fed: Fed) -> Sight:
+        """What `attention` lets new bytes see, for compiled loops; it must be there."""
+        self._check(fed)
+        rows_3BS = np.empty((3, *fed.places_BS.shape), np.int64)
+        rows_3BS[0], rows_3BS[1] = self.texts_B1, fed.places_BS.numpy()
+        oldest = 0 if fed.document_BS is None else fed.document_BS.numpy()
+        np.maximum(rows_3BS[1] - (self.window - 1), oldest, out=rows_3BS[2])
+        return Sight(self.kv.numpy(), self.block, self.size, rows_3BS.reshape(3, -1))
 
     def attention_with(self, fed: Fed | None, newest_B: Tensor, begin_B: Tensor) -> list[Attend]:
         """As `attention`, where after the new bytes of each row, if there are any, come the cells of its block.
@@ -84,7 +96,7 @@ class Ring:
         before = (held_BR >= 0) & (held_BR < begin_B[:, None])
         seen = before[:, None] & (held_BR[:, None] > places_BK[:, :, None] - self.window)
         mask = F.pad(seen, (self.block, 0), value=True)[:, None]
-        mask = torch.where(mask, 0.0, float("-inf")).to(self.kv[0].dtype)
+        mask = torch.where(mask, 0.0, float("-inf")).to(self.kv.dtype)
         vectors_BNH = self.lines_B1H + (slots_K - self.block)[:, None]
         if fed is not None:
             self._check(fed)
@@ -111,16 +123,7 @@ class Ring:
         if fed.document_BS is not None:
             earliest = torch.maximum(earliest, fed.document_BS[:, None, :, None])
         seen = (held <= asked) & (held >= earliest.clamp(min=0))
-        return torch.where(seen, 0.0, float("-inf")).to(self.kv[0].dtype)
-
-    def _lone(self, fed: Fed) -> bool:
-        """Whether there is one new byte, and it sees all that is held."""
-        single = self.batch == 1 and fed.places_BS.shape[1] == 1 and fed.document_BS is None
-        return single and min(fed.last + 1, self.size) <= self.window and self.shape.heads == self.shape.n_kv_heads
-
-    def _one(self, layer: int, place: int) -> Attend:
-        held, used = self.kv[layer][0, :, self.block :], min(place + 1, self.size)
-        return lone(held[:, place % self.size], held[:, :used])
+        return torch.where(seen, 0.0, float("-inf")).to(self.kv.dtype)
 
     def _next(self, layer: int, vectors_N: Tensor, used: int, mask: Tensor | None, block: int = 0) -> Attend:
         """Over the first `used` slots, with those of `block` cells among them."""
@@ -164,21 +167,6 @@ class Ring:
         return (seen & (place >= fed.document_BS[:, :, None]))[:, None]
 
 
-def lone(new_Hd: Tensor, held_HRd: Tensor) -> Attend:
-    """One new row that sees all: half the time of the fused kernel, which is made for many queries. Its keys and values
-    [2 H, d] go to `new_Hd`, which is one of the R that it sees."""
-    k_HRd, v_HRd = held_HRd.chunk(2)
-    scale, nothing = k_HRd.shape[2] ** -0.5, k_HRd.new_empty(1)
-
-    def attend(q_1Hd: Tensor, kv_1Hd: Tensor) -> Tensor:
-        new_Hd.copy_(kv_1Hd[0])
-        # a view as [H, d, 1] would be the same numbers, by other strides, and four times as slow
-        scores_HR1 = torch.baddbmm(nothing, k_HRd, q_1Hd.permute(1, 2, 0), beta=0, alpha=scale)
-        return torch.bmm(scores_HR1.softmax(1).transpose(1, 2), v_HRd).view(1, -1)
-
-    return attend
-
-
 def attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, causal: bool = False) -> Tensor:
     """Queries [B, H, S, d] over keys and values [B, H_kv, R, d]: [B, S, H, d]."""
     grouped = q.shape[1] != k.shape[1]
@@ -198,12 +186,12 @@ class LatentRows:
         self.shape, self.limit = shape, limit
         heads = 2 * shape.n_kv_heads
         room = min(limit, 64)
-        self.kv = [like.new_zeros(batch, heads, room, shape.head_dim) for _ in range(shape.layers)]
-        """Of each layer [B, 2 H_kv, room, d]."""
+        self.kv = like.new_zeros(shape.layers, batch, heads, room, shape.head_dim)
+        """[layers, B, 2 H_kv, room, d]."""
 
     @property
     def room(self) -> int:
-        return self.kv[0].shape[2]
+        return self.kv.shape[3]
 
     def reserve(self, patches: int) -> None:
         """Room for `patches` of every row. Raises UserError beyond the limit."""
@@ -216,7 +204,12 @@ class LatentRows:
         room = self.room
         if patches > room:
             size = min(self.limit, max(patches, 2 * room))
-            self.kv = [F.pad(held, (0, 0, 0, size - room)) for held in self.kv]
+            self.kv = F.pad(self.kv, (0, 0, 0, size - room))
+
+    def sight(self, groups: list[Group]) -> Sight:
+        """What the new patches of `groups` see, for compiled loops."""
+        rows = [(row, start + i, first) for row, start, count, first in groups for i in range(count)]
+        return Sight(self.kv.numpy(), 0, self.room, np.array(rows).T.copy())
 
     def attention(self, groups: list[Group]) -> list[Attend]:
         """One per layer; the queries come group after group, none padded."""
@@ -224,9 +217,6 @@ class LatentRows:
 
     def _attend(self, layer: int, groups: list[Group]) -> Attend:
         held, heads = self.kv[layer], self.shape.n_kv_heads
-        if len(groups) == 1 and groups[0][2] == 1 and heads == self.shape.heads:
-            ((row, start, _, first),) = groups
-            return lone(held[row, :, start], held[row, :, first : start + 1])
 
         def attend(q: Tensor, kv: Tensor) -> Tensor:
             found, at = [], 0

@@ -7,6 +7,7 @@ is written again when that place is fed again.
 
 import itertools
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,10 +17,11 @@ from isobyte.backbone.blt.model import BltModel
 from isobyte.backbone.blt.packed import Packed
 from isobyte.backbone.blt.rings import Fed, Group, LatentRows, Ring
 from isobyte.backbone.byte_ids import EOS
-from isobyte.backbone.few_rows import Attend, FewRows, normed, turns
+from isobyte.backbone.few_rows import RowStack, turns
 from isobyte.backbone.flat import FlatModel
 from isobyte.backbone.patching.patcher import NgramTable, entropy_of
 from isobyte.backbone.patching.rules import Rows
+from isobyte.backbone.products import normed, suits
 
 
 @dataclass(frozen=True)
@@ -189,12 +191,11 @@ class State:
         x_NE = encoder.embed(ids_BS, grams, fed.places_BS, documents=self.documents_seen).flatten(0, 1)
         self._reserve(fed.last + 1)
         slots = (fed.places_BS % self.hidden.shape[2], self._rows)
-        kept: list[Tensor] = []
-        x_NE = self._through(self.packed.encoder, x_NE, *_local(self.encoder, fed), kept)
-        for nth, each in enumerate(kept[-encoder.pools :]):
-            self.hidden[nth].index_put_((slots[1], slots[0]), each.unflatten(0, (self.batch, -1)))
+        layers = [each.unflatten(0, (self.batch, -1)) for each in _local(self.packed.encoder, x_NE, self.encoder, fed)]
+        for nth, each in enumerate(layers[-encoder.pools :]):
+            self.hidden[nth].index_put_((slots[1], slots[0]), each)
         self.passes["encoder"] += 1
-        return x_NE.unflatten(0, (self.batch, -1))
+        return layers[-1]
 
     def _reserve(self, end: int) -> None:
         """Room for every open patch up to place `end`."""
@@ -218,9 +219,10 @@ class State:
             found = scorer.look_up(history[:, self.reach - 2 : -1], ids_BS)
         else:
             assert self.scorer is not None
+            assert self.packed.scorer is not None
             x_ND = scorer.embedding(ids_BS).flatten(0, 1)
-            x_ND = self._through(self.packed.scorer, x_ND, *_local(self.scorer, fed))
-            logits = self.packed.scorer_head(normed(x_ND, scorer.norm.eps))
+            x_ND = _local(self.packed.scorer, x_ND, self.scorer, fed)[-1]
+            logits = self.packed.scorer_head(x_ND)
             found = entropy_of(logits).unflatten(0, (self.batch, -1))
             self.passes["entropy"] += 1
         return found, torch.cat((self.entropy[:, None], found[:, :-1]), 1)
@@ -254,16 +256,15 @@ class State:
             end = self.length[row] + index + 1
             spans.append((row, starts[row], end))
             starts[row] = end
-        vectors = self._pool(spans)
+        x_PG = self.packed.latents_in(self.hidden, spans)
         groups = self._groups(spans, fed)
         self.latent.reserve(max(start + count for _, start, count, _ in groups))
-        shape = self.model.shape.latent
         places = [start + i for _, start, count, _ in groups for i in range(count)]
-        slots = torch.tensor(places, device=vectors.device)
-        turn = turns(slots, max(places), shape)
-        x_PG = vectors.flatten(1) if self.packed.enter is None else self.packed.enter(vectors.flatten(1))
-        for block, attend in zip(self.packed.latent, self.latent.attention(groups), strict=True):
-            x_PG = block(x_PG, turn, attend)
+        if suits(x_PG, len(x_PG)):
+            x_PG = self.packed.latent.compiled(x_PG, self.latent.sight(groups))[-1]
+        else:
+            turn = turns(torch.tensor(places, device=x_PG.device), max(places), self.latent.shape)
+            x_PG = self.packed.latent(x_PG, turn, self.latent.attention(groups))[-1]
         self.passes["latent"] += 1
         self.passes["patches"] += len(places)
         new = self.packed.latent_kv(x_PG)
@@ -277,15 +278,6 @@ class State:
         self.kv[:, 0] = before
         at = [n - self.patches[row] + 1 for row, start, count, _ in groups for n in range(start, start + count)]
         self.kv[torch.tensor(rows), torch.tensor(at)] = new
-
-    def _pool(self, spans: list[tuple[int, int, int]]) -> Tensor:
-        """The k vectors [P, k, E] of patches that are bytes start..end-1 of a row."""
-        rows, starts, ends = torch.tensor(spans, device=self.hidden.device).t()[..., None]
-        longest = max(end - start for _, start, end in spans)
-        places_PL = starts + torch.arange(longest, device=starts.device)
-        alike = all(end - start == longest for _, start, end in spans)
-        held = self.hidden[:, rows, places_PL % self.hidden.shape[2]]
-        return self.packed.pooled(held, None if alike else places_PL < ends)
 
     def _groups(self, spans: list[tuple[int, int, int]], fed: Fed) -> list[Group]:
         """A row's patches, document by document."""
@@ -315,34 +307,18 @@ class State:
     def _decode(self, ids_BS: Tensor, encoded: Tensor, read_BS: Tensor, fed: Fed) -> Tensor:
         decoder = self.model.decoder
         x_ND = decoder.start(ids_BS, encoded).flatten(0, 1)
-        x_ND = self._through(self.packed.decoder, x_ND, *_local(self.decoder, fed), read=self._held(read_BS))
+        x_ND = _local(self.packed.decoder, x_ND, self.decoder, fed, self._held(read_BS))[-1]
         self.passes["decoder"] += 1
-        return decoder.norm(x_ND).unflatten(0, (self.batch, -1))
+        return normed(x_ND, decoder.norm).unflatten(0, (self.batch, -1))
 
     def _held(self, read_BS: Tensor) -> Tensor:
         """[B S, layers, 2, k, D]: what each byte reads, of the latent whose number in `kv` is given."""
         return self.kv.flatten(0, 1).index_select(0, (read_BS + self._rows * self.kv.shape[1]).flatten())
 
-    def _through(
-        self,
-        blocks: list[FewRows],
-        x_ND: Tensor,
-        turn: Tensor,
-        attends: list[Attend],
-        kept: list[Tensor] | None = None,
-        read: Tensor | None = None,
-    ) -> Tensor:
-        """Rows [N, D] through a local stack. `kept` is given what comes out of each block; `read` [N, layers, 2, k, D]
-        is what the decoder's cross-attention reads before the first of them."""
-        for layer, (block, attend) in enumerate(zip(blocks, attends, strict=True)):
-            if read is not None and layer < len(self.packed.readers):
-                x_ND = self.packed.readers[layer](x_ND, read[:, layer])
-            x_ND = block(x_ND, turn, attend)
-            if kept is not None:
-                kept.append(x_ND)
-        return x_ND
 
-
-def _local(ring: Ring, fed: Fed) -> tuple[Tensor, list[Attend]]:
-    """Rotations of new bytes, and their attention in each layer."""
-    return turns(fed.places_BS.flatten(), fed.last, ring.shape), ring.attention(fed)
+def _local(stack: RowStack, x_ND: Tensor, ring: Ring, fed: Fed, read: Tensor | None = None) -> Sequence[Tensor]:
+    """New bytes through a local stack: what comes out of each block. `read` [N, layers, 2, k, D] is what the decoder
+    reads."""
+    if suits(x_ND, len(x_ND)) and ring.holds(fed):
+        return stack.compiled(x_ND, ring.sight(fed), read).unbind()
+    return stack(x_ND, turns(fed.places_BS.flatten(), fed.last, ring.shape), ring.attention(fed), read)

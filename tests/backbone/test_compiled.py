@@ -1,0 +1,165 @@
+"""Compiled loops are the mathematics of the modules that they stand for, for any shape and any number of threads."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from numba import get_num_threads, set_num_threads
+from torch import Tensor
+
+from blt_models import blt, entropy_patching, texts
+from isobyte.backbone import compiled, products
+from isobyte.backbone.blt.packed import Packed
+from isobyte.backbone.blt.state import State
+from isobyte.backbone.few_rows import RowStack, Sight, turns
+from isobyte.backbone.half import round_to_half
+from isobyte.backbone.layers import Block, RMSNorm
+from isobyte.backbone.products import FEW, Product, normed
+from isobyte.config.backbone_flat import FlatConfig
+
+
+@given(
+    st.integers(1, FEW + 6),
+    st.integers(1, 70),
+    st.integers(1, 70),
+    st.booleans(),
+    st.sampled_from([None, 1e-5]),
+    st.booleans(),
+    st.integers(0, 1 << 16),
+)
+def test_products_are_those_of_fp64_to_rounding(
+    rows: int, inner: int, outer: int, gain: bool, eps: float | None, halved: bool, seed: int
+) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    weight = torch.randn(outer, inner, generator=draw).half().float()
+    x = torch.randn(rows, inner, generator=draw)
+    scale = 1 + 0.3 * torch.randn(inner, generator=draw) if gain else None
+    given = x.double() if eps is None else F.rms_norm(x.double(), (inner,), None, eps)
+    scaled = given if scale is None else given * scale
+    expected, size = scaled @ weight.double().t(), scaled.abs() @ weight.double().abs().t()
+    found = Product.of(weight, scale, eps, halved=halved)(x)
+    assert bool(((found - expected).abs() <= 1e-6 * (1 + size)).all())
+
+
+@pytest.mark.parametrize("rows", [1, 5, FEW + 1])
+def test_norms(rows: int) -> None:
+    norm, x = RMSNorm(24, 1e-3), torch.randn(rows, 24)
+    torch.nn.init.normal_(norm.weight)
+    torch.testing.assert_close(normed(x, norm), norm(x), rtol=1e-5, atol=1e-6)
+
+
+def test_exponentials_are_exact_to_rounding_wherever_fp32_has_them() -> None:
+    x = np.linspace(-87, 88, 200_001).astype(np.float32)
+    found = np.array([compiled._exp(each) for each in x])
+    exact = np.exp(x.astype(np.float64))
+    assert np.abs(found / exact - 1).max() < 2e-7
+    assert compiled._exp(np.float32(-1e30)) < 1e-37
+    assert np.isfinite(compiled._exp(np.float32(1e30)))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A stack, N rows of several texts at places of their own, and what a cache holds."""
+
+    shape: FlatConfig
+    x_ND: Tensor
+    kv: Tensor
+    sight: Sight
+
+
+def case(seed: int, kv_heads: int, offset: int) -> tuple[RowStack, Case]:
+    """Rows whose places wrap around the cache; some see it whole, some a part, one itself alone."""
+    torch.manual_seed(seed)
+    shape = FlatConfig(layers=2, width=24, heads=6, kv_heads=kv_heads, ffn=40)
+    blocks = [Block(shape, time_conditioning=False) for _ in range(2)]
+    for block in blocks:
+        for norm in (block.attention_norm, block.ffn_norm):
+            torch.nn.init.normal_(norm.weight, 1, 0.3)
+    size = 9
+    kv = torch.randn(2, 3, 2 * shape.n_kv_heads, offset + size, shape.head_dim)
+    rows = np.array([[0, 0, 1, 2, 2], [13, 14, 8, 30, 31], [5, 7, 0, 30, 25]])
+    return RowStack(blocks, shape, halved=False), Case(
+        shape, torch.randn(5, 24), kv, Sight(kv.numpy(), offset, size, rows)
+    )
+
+
+def written_out(case: Case, stack: RowStack) -> list[Tensor]:
+    """Row by row, place by place, with what is kept written first."""
+    kv, offset, size = case.kv.clone(), case.sight.offset, case.sight.size
+    text, place, since = (torch.from_numpy(each) for each in case.sight.rows_3N)
+    heads = case.shape.n_kv_heads
+    attends = []
+    for held in kv:
+
+        def attend(q_NHd: Tensor, new_NHd: Tensor, held: Tensor = held) -> Tensor:
+            for n in range(len(q_NHd)):
+                held[text[n], :, offset + place[n] % size] = new_NHd[n]
+            found = []
+            for n in range(len(q_NHd)):
+                seen = offset + torch.arange(int(since[n]), int(place[n]) + 1) % size
+                k_HRd, v_HRd = held[text[n]][:, seen].split(heads)
+                k_HRd, v_HRd = (
+                    each.double().repeat_interleave(case.shape.heads // heads, 0) for each in (k_HRd, v_HRd)
+                )
+                scores = (k_HRd @ q_NHd[n].double()[:, :, None])[..., 0] / case.shape.head_dim**0.5
+                found.append((scores.softmax(-1)[:, None] @ v_HRd).float().flatten())
+            return torch.stack(found)
+
+        attends.append(attend)
+    return list(stack(case.x_ND, turns(place, int(place.max()), case.shape), attends))
+
+
+@pytest.mark.parametrize("kv_heads", [6, 2, 1])
+@pytest.mark.parametrize("offset", [0, 4])
+@torch.inference_mode()
+def test_a_stack_is_its_blocks_written_out(kv_heads: int, offset: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack, given = case(kv_heads, kv_heads, offset)
+    before = given.kv.clone()
+    with monkeypatch.context() as patch:
+        patch.setattr(products, "FEW", 0)
+        expected = written_out(given, stack)
+    found = stack.compiled(given.x_ND, given.sight)
+    torch.testing.assert_close(found, torch.stack(expected), rtol=0, atol=1e-5)
+    changed = (given.kv != before).any(-1).any(2).any(0)
+    kept = [(text, offset + place % 9) for text, place, _ in given.sight.rows_3N.T.tolist()]
+    assert sorted(map(tuple, changed.nonzero().tolist())) == sorted(kept)
+
+
+@pytest.mark.parametrize("halved", [False, True])
+@torch.inference_mode()
+def test_any_number_of_threads_finds_the_same(halved: bool) -> None:
+    """To the last bit: a number is worked out by one thread."""
+    model, ids = blt(entropy_patching(cap=5), latents=2), texts(3, 24)
+    round_to_half(model)
+    packed, threads, found = Packed(model, halves=halved), get_num_threads(), []
+    try:
+        for count in (1, 2):
+            set_num_threads(count)
+            state = State(model, 3, 24, packed=packed)
+            found.append(torch.cat([state.feed(piece) for piece in ids.split((9, 1, 1, 6, 7), 1)], 1))
+    finally:
+        set_num_threads(threads)
+    assert torch.equal(*found)
+
+
+ALONE = """
+import sys
+sys.modules["numba.np.ufunc.omppool"] = None
+import torch
+from isobyte.backbone import compiling
+from isobyte.backbone.products import Product
+compiling.use_threads()
+weight, x = torch.randn(7, 5), torch.randn(3, 5)
+torch.testing.assert_close(Product.of(weight, halved=False)(x), x @ weight.t())
+assert not compiling.THREADED
+"""
+
+
+def test_without_openmp_one_thread_does_it() -> None:
+    subprocess.run([sys.executable, "-c", ALONE], check=True, timeout=300)
