@@ -63,72 +63,72 @@ def test_exponentials_are_exact_to_rounding_wherever_fp32_has_them() -> None:
     assert np.isfinite(compiled._exp(np.float32(1e30)))
 
 
+ROOM = 9
+PLACES = [(0, 13, 5), (0, 14, 7), (1, 8, 0), (2, 30, 30), (2, 31, 25)]
+"""Text, place, first place that is seen: some wrap around the cache, and see it whole, in part, or themselves."""
+CELLS = [(1, 9 + nth, nth, max(0, 3 + nth), 9, 4) for nth in range(4)] + [(0, 2, 0, 5, 2, 4)]
+"""As `Sight` has them: a block after what text 1 says, and a cell that sees nothing but its block."""
+
+
 @dataclass(frozen=True)
 class Case:
-    """A stack, N rows of several texts at places of their own, and what a cache holds."""
+    """A stack, rows of several texts, and what a cache holds."""
 
-    shape: FlatConfig
+    stack: RowStack
     x_ND: Tensor
     kv: Tensor
     sight: Sight
 
 
-def case(seed: int, kv_heads: int, offset: int) -> tuple[RowStack, Case]:
-    """Rows whose places wrap around the cache; some see it whole, some a part, one itself alone."""
-    torch.manual_seed(seed)
+def case(kv_heads: int, block: int) -> Case:
+    torch.manual_seed(kv_heads)
     shape = FlatConfig(layers=2, width=24, heads=6, kv_heads=kv_heads, ffn=40)
     blocks = [Block(shape, time_conditioning=False) for _ in range(2)]
-    for block in blocks:
-        for norm in (block.attention_norm, block.ffn_norm):
+    for each in blocks:
+        for norm in (each.attention_norm, each.ffn_norm):
             torch.nn.init.normal_(norm.weight, 1, 0.3)
-    size = 9
-    kv = torch.randn(2, 3, 2 * shape.n_kv_heads, offset + size, shape.head_dim)
-    rows = np.array([[0, 0, 1, 2, 2], [13, 14, 8, 30, 31], [5, 7, 0, 30, 25]])
-    return RowStack(blocks, shape, halved=False), Case(
-        shape, torch.randn(5, 24), kv, Sight(kv.numpy(), offset, size, rows)
-    )
+    kv = torch.randn(2, 3, 2 * shape.n_kv_heads, block + ROOM, shape.head_dim)
+    sight = Sight.back_to(kv.numpy(), block, *np.array(PLACES).T)
+    if block:
+        sight = sight._replace(rows_6N=np.concatenate((sight.rows_6N, np.array(CELLS).T), 1))
+    return Case(RowStack(blocks, shape, halved=False), torch.randn(sight.rows_6N.shape[1], 24), kv, sight)
 
 
-def written_out(case: Case, stack: RowStack) -> list[Tensor]:
-    """Row by row, place by place, with what is kept written first."""
-    kv, offset, size = case.kv.clone(), case.sight.offset, case.sight.size
-    text, place, since = (torch.from_numpy(each) for each in case.sight.rows_3N)
-    heads = case.shape.n_kv_heads
+def written_out(case: Case) -> list[Tensor]:
+    """Block by block and row by row, with what is kept written first."""
+    shape, block, rows = case.stack.shape, case.sight.block, case.sight.rows_6N.T.tolist()
     attends = []
-    for held in kv:
+    for held in case.kv.clone():
 
         def attend(q_NHd: Tensor, new_NHd: Tensor, held: Tensor = held) -> Tensor:
-            for n in range(len(q_NHd)):
-                held[text[n], :, offset + place[n] % size] = new_NHd[n]
+            for (text, _, slot, *_), new in zip(rows, new_NHd, strict=True):
+                held[text, :, slot] = new
             found = []
-            for n in range(len(q_NHd)):
-                seen = offset + torch.arange(int(since[n]), int(place[n]) + 1) % size
-                k_HRd, v_HRd = held[text[n]][:, seen].split(heads)
-                k_HRd, v_HRd = (
-                    each.double().repeat_interleave(case.shape.heads // heads, 0) for each in (k_HRd, v_HRd)
-                )
-                scores = (k_HRd @ q_NHd[n].double()[:, :, None])[..., 0] / case.shape.head_dim**0.5
-                found.append((scores.softmax(-1)[:, None] @ v_HRd).float().flatten())
+            for (text, _, _, since, until, cells), q in zip(rows, q_NHd.double(), strict=True):
+                seen = [*range(cells), *(block + place % ROOM for place in range(since, until))]
+                k, v = held[text, :, seen].double().repeat_interleave(shape.heads // shape.n_kv_heads, 0).chunk(2)
+                scores = (k @ q[:, :, None])[..., 0] / shape.head_dim**0.5
+                found.append((scores.softmax(-1)[:, None] @ v).float().flatten())
             return torch.stack(found)
 
         attends.append(attend)
-    return list(stack(case.x_ND, turns(place, int(place.max()), case.shape), attends))
+    places = torch.tensor([place for _, place, *_ in rows])
+    return list(case.stack(case.x_ND, turns(places, int(places.max()), shape), attends))
 
 
 @pytest.mark.parametrize("kv_heads", [6, 2, 1])
-@pytest.mark.parametrize("offset", [0, 4])
+@pytest.mark.parametrize("block", [0, 4])
 @torch.inference_mode()
-def test_a_stack_is_its_blocks_written_out(kv_heads: int, offset: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    stack, given = case(kv_heads, kv_heads, offset)
-    before = given.kv.clone()
+def test_a_stack_is_its_blocks_written_out(kv_heads: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = case(kv_heads, block)
     with monkeypatch.context() as patch:
         patch.setattr(products, "FEW", 0)
-        expected = written_out(given, stack)
-    found = stack.compiled(given.x_ND, given.sight)
+        expected = written_out(given)
+    before = given.kv.clone()
+    found = given.stack.compiled(given.x_ND, given.sight)
     torch.testing.assert_close(found, torch.stack(expected), rtol=0, atol=1e-5)
-    changed = (given.kv != before).any(-1).any(2).any(0)
-    kept = [(text, offset + place % 9) for text, place, _ in given.sight.rows_3N.T.tolist()]
-    assert sorted(map(tuple, changed.nonzero().tolist())) == sorted(kept)
+    changed = (given.kv != before).any(-1).any(2).any(0).nonzero().tolist()
+    assert sorted(map(tuple, changed)) == sorted({(text, slot) for text, _, slot, *_ in given.sight.rows_6N.T.tolist()})
 
 
 @pytest.mark.parametrize("halved", [False, True])

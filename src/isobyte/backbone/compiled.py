@@ -16,8 +16,11 @@ from numba import njit, prange, types
 from numba.extending import intrinsic
 
 from isobyte.backbone.compiling import threaded
-from isobyte.backbone.few_rows import BlockWeights, CrossWeights, Sight
 from isobyte.backbone.products import Array
+
+Plain = tuple[Any, ...]
+"""A `BlockWeights`, `CrossWeights` or `Sight` of `few_rows` as a plain tuple: a class of ours would be looked for when
+what is on disk is read, also by versions that no longer have it."""
 
 single = njit(cache=True, error_model="numpy")
 summing = njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"})
@@ -145,11 +148,11 @@ def _softmax(scores: Array) -> None:
 
 
 @single
-def _kept(qkv_NO: Array, turns_PD: Array, rows_3N: Array, kv: Array, offset: int, size: int, heads: int) -> None:
+def _kept(qkv_NO: Array, turns_PD: Array, rows_6N: Array, kv: Array, heads: int) -> None:
     """Turn queries and keys by their places, and keep keys and values."""
     held, width = kv.shape[1], kv.shape[3]
     for n in range(len(qkv_NO)):
-        text, place = rows_3N[0, n], rows_3N[1, n]
+        text, place, slot = rows_6N[:3, n]
         turn, row = turns_PD[place], qkv_NO[n]
         for head in range(heads + held // 2):
             for i in range(head * width, head * width + width, 2):
@@ -158,27 +161,28 @@ def _kept(qkv_NO: Array, turns_PD: Array, rows_3N: Array, kv: Array, offset: int
                 row[i], row[i + 1] = a * cos - b * sin, a * sin + b * cos
         for head in range(held):
             begin = (heads + head) * width
-            kv[text, head, offset + place % size] = row[begin : begin + width]
+            kv[text, head, slot] = row[begin : begin + width]
 
 
 @threaded
-def _attended(qkv_NO: Array, rows_3N: Array, kv: Array, offset: int, size: int, heads: int, y_ND: Array) -> None:
-    """Queries read the places of their texts from rows_3N[2] up to their own."""
-    kv_heads, width = kv.shape[1] // 2, kv.shape[3]
+def _attended(qkv_NO: Array, rows_6N: Array, kv: Array, block: int, heads: int, y_ND: Array) -> None:
+    kv_heads, room, width = kv.shape[1] // 2, kv.shape[2] - block, kv.shape[3]
     scale = np.float32(width**-0.5)
     for task in prange(len(y_ND) * heads):
         n, head = task // heads, task % heads
-        text, place, since = rows_3N[0, n], rows_3N[1, n], rows_3N[2, n]
+        text, since, until, cells = rows_6N[0, n], rows_6N[3, n], rows_6N[4, n], rows_6N[5, n]
         shared = head * kv_heads // heads
         k, v = kv[text, shared], kv[text, kv_heads + shared]
         q, y = qkv_NO[n, head * width : head * width + width], y_ND[n, head * width : head * width + width]
-        scores = np.empty(place - since + 1, np.float32)
-        for at in range(len(scores)):
-            scores[at] = _dot(k[offset + (since + at) % size], q) * scale
+        scores = np.empty(cells + max(0, until - since), np.float32)
+        for at in range(cells):
+            scores[at] = _dot(k[at], q) * scale
+        for at in range(cells, len(scores)):
+            scores[at] = _dot(k[block + (since + at - cells) % room], q) * scale
         _softmax(scores)
         y[:] = 0
         for at in range(len(scores)):
-            value, weight = v[offset + (since + at) % size], scores[at]
+            value, weight = v[at if at < cells else block + (since + at - cells) % room], scores[at]
             for i in range(width):
                 y[i] += weight * value[i]
 
@@ -208,48 +212,51 @@ def add_residual(x_ND: Array, residual: float, y_ND: Array) -> None:
 
 
 @single
-def through(
-    x_LND: Array, layers: BlockWeights, sight: Sight, turns_PD: Array, readers: CrossWeights, read_NL2KD: Array
-) -> None:
+def through(x_LND: Array, layers: Plain, sight: Plain, turns_PD: Array, readers: Plain, read_NL2KD: Array) -> None:
     """x_LND[0] through L blocks; what comes out of each is the next of `x_LND` [L + 1, N, D]. New keys and values are
     kept.
 
+    `layers` are `BlockWeights`, `sight` is a `Sight`, and `readers` are `CrossWeights`, of none where arrays are empty.
     `turns_PD` are cosine and sine of each pair of coordinates at each place. Before block l, if there is a reader for
     it, row n reads the k keys and values read_NL2KD[n, l] of a patch.
     """
+    norms, qkv_LOD, outs, ffn_norms, gate_ups, downs, heads, eps = layers
+    reader_norms, queries, _, _, reader_outs, reader_heads, reader_eps, residual = readers
+    kv_LB2HRd, block, rows_6N = sight
     rows, width = x_LND.shape[1:]
     a, b = np.empty((rows, width), np.float32), np.empty((rows, width), np.float32)
-    qkv = np.empty((rows, layers.qkv.shape[1]), np.float32)
-    mixed = np.empty((rows, layers.out.shape[2]), np.float32)
-    both = np.empty((rows, layers.gate_up.shape[1]), np.float32)
-    hidden = np.empty((rows, layers.down.shape[2]), np.float32)
-    for layer in range(len(layers.qkv)):
-        x, kv = x_LND[layer + 1], sight.kv[layer]
+    qkv = np.empty((rows, qkv_LOD.shape[1]), np.float32)
+    mixed = np.empty((rows, outs.shape[2]), np.float32)
+    both = np.empty((rows, gate_ups.shape[1]), np.float32)
+    hidden = np.empty((rows, downs.shape[2]), np.float32)
+    for layer in range(len(qkv_LOD)):
+        x, kv = x_LND[layer + 1], kv_LB2HRd[layer]
         x[:] = x_LND[layer]
-        if layer < len(readers.query):
-            normed(x, readers.norm[layer], readers.eps, a)
-            product(readers.query[layer], a, b)
+        if layer < len(queries):
+            normed(x, reader_norms[layer], reader_eps, a)
+            product(queries[layer], a, b)
             for n in range(rows):
-                attend(b[n], read_NL2KD[n, layer, 0], read_NL2KD[n, layer, 1], readers.heads, a[n])
-            product(readers.out[layer], a, b)
-            add_residual(x, readers.residual, b)
-        normed(x, layers.norm[layer], layers.eps, a)
-        product(layers.qkv[layer], a, qkv)
-        _kept(qkv, turns_PD, sight.rows_3N, kv, sight.offset, sight.size, layers.heads)
-        _attended(qkv, sight.rows_3N, kv, sight.offset, sight.size, layers.heads, mixed)
-        product(layers.out[layer], mixed, a)
+                attend(b[n], read_NL2KD[n, layer, 0], read_NL2KD[n, layer, 1], reader_heads, a[n])
+            product(reader_outs[layer], a, b)
+            add_residual(x, residual, b)
+        normed(x, norms[layer], eps, a)
+        product(qkv_LOD[layer], a, qkv)
+        _kept(qkv, turns_PD, rows_6N, kv, heads)
+        _attended(qkv, rows_6N, kv, block, heads, mixed)
+        product(outs[layer], mixed, a)
         x += a
-        normed(x, layers.ffn_norm[layer], layers.eps, a)
-        product(layers.gate_up[layer], a, both)
+        normed(x, ffn_norms[layer], eps, a)
+        product(gate_ups[layer], a, both)
         _gated(both, hidden)
-        product(layers.down[layer], hidden, a)
+        product(downs[layer], hidden, a)
         x += a
 
 
 @single
-def pooled(hidden_NBRD: Array, spans_P3: Array, pool_OD: Array, poolers: CrossWeights, x_PKD: Array) -> None:
+def pooled(hidden_NBRD: Array, spans_P3: Array, pool_OD: Array, poolers: Plain, x_PKD: Array) -> None:
     """Into `x_PKD` the k vectors of P patches, each of the bytes of one text from a place to before another. What layer
     n made of place p of text b is hidden_NBRD[n, b, p modulo R]; the first pooling is by maximum."""
+    norms, queries, held_norms, key_values, outs, heads, eps, residual = poolers
     room, width = hidden_NBRD.shape[2:]
     patches, vectors = x_PKD.shape[:2]
     ends = np.cumsum(spans_P3[:, 2] - spans_P3[:, 1])
@@ -267,29 +274,30 @@ def pooled(hidden_NBRD: Array, spans_P3: Array, pool_OD: Array, poolers: CrossWe
     a, b = np.empty_like(x_ND), np.empty_like(x_ND)
     h, kv = np.empty((ends[-1], width), np.float32), np.empty((ends[-1], 2 * width), np.float32)
     for layer in range(len(own)):
-        normed(own[layer], poolers.held_norm[layer], poolers.eps, h)
-        product(poolers.key_value[layer], h, kv)
-        normed(x_ND, poolers.norm[layer], poolers.eps, a)
-        product(poolers.query[layer], a, b)
+        normed(own[layer], held_norms[layer], eps, h)
+        product(key_values[layer], h, kv)
+        normed(x_ND, norms[layer], eps, a)
+        product(queries[layer], a, b)
         for n in range(len(x_ND)):
             end = ends[n // vectors]
             begin = end - (spans_P3[n // vectors, 2] - spans_P3[n // vectors, 1])
-            attend(b[n], kv[begin:end, :width], kv[begin:end, width:], poolers.heads, a[n])
-        product(poolers.out[layer], a, b)
-        add_residual(x_ND, poolers.residual, b)
+            attend(b[n], kv[begin:end, :width], kv[begin:end, width:], heads, a[n])
+        product(outs[layer], a, b)
+        add_residual(x_ND, residual, b)
 
 
 @single
-def held(latents_PG: Array, vectors_OG: Array, readers: CrossWeights, found_PL2KD: Array) -> None:
+def held(latents_PG: Array, vectors_OG: Array, readers: Plain, found_PL2KD: Array) -> None:
     """Into `found_PL2KD` the keys and values of every layer that reads patches, of their latents."""
+    _, _, norms, key_values, _, _, eps, _ = readers
     patches, layers, _, vectors, width = found_PL2KD.shape
     flat = np.empty((patches, vectors * width), np.float32)
     product(vectors_OG, latents_PG, flat)
     x = flat.reshape(patches * vectors, width)
     a, kv = np.empty_like(x), np.empty((patches * vectors, 2 * width), np.float32)
     for layer in range(layers):
-        normed(x, readers.held_norm[layer], readers.eps, a)
-        product(readers.key_value[layer], a, kv)
+        normed(x, norms[layer], eps, a)
+        product(key_values[layer], a, kv)
         for n in range(patches * vectors):
             found_PL2KD[n // vectors, layer, 0, n % vectors] = kv[n, :width]
             found_PL2KD[n // vectors, layer, 1, n % vectors] = kv[n, width:]

@@ -60,14 +60,20 @@ class CrossWeights(NamedTuple):
 
 
 class Sight(NamedTuple):
-    """What N new rows see, by place: that of a text's place p lies at `offset` + p modulo `size`."""
+    """What N new rows see: places of their text, one after another, and cells of a block beside it."""
 
     kv: Array
-    """Keys and values [L, texts, 2 H_kv, ..., d]."""
-    offset: int
-    size: int
-    rows_3N: Array
-    """Of each row its text, its place, and the first place that it sees; the last is its own."""
+    """Keys and values [L, texts, 2 H_kv, block + R, d]: cells of the block, then place p at `block` + p modulo R."""
+    block: int
+    rows_6N: Array
+    """Of each row its text, its place, where it is kept, the first place that it sees, the one after the last, and how
+    many cells it sees."""
+
+    @classmethod
+    def back_to(cls, kv: Array, block: int, texts_N: Array, places_N: Array, since_N: Array) -> "Sight":
+        """Rows that see places of their texts from `since_N` up to their own."""
+        slots_N = block + places_N % (kv.shape[3] - block)
+        return cls(kv, block, np.stack((texts_N, places_N, slots_N, since_N, places_N + 1, np.zeros_like(places_N))))
 
 
 class RowBlock:
@@ -141,9 +147,9 @@ class RowStack:
 
         x_LND = np.empty((len(self.blocks) + 1, *x_ND.shape), np.float32)
         x_LND[0] = x_ND.numpy()
-        turns_PD = _table(_length(int(sight.rows_3N[1].max())), self.shape.head_dim, self.shape.rope_base)
+        turns_PD = _table(_length(int(sight.rows_6N[1].max())), self.shape.head_dim, self.shape.rope_base)
         read_NL2KD = self._unread if read is None else read.contiguous().numpy()
-        through(x_LND, self._weights, sight, turns_PD, self._reader_weights, read_NL2KD)
+        through(x_LND, tuple(self._weights), tuple(sight), turns_PD, tuple(self._reader_weights), read_NL2KD)
         return torch.from_numpy(x_LND[1:])
 
     def warm(self) -> None:
@@ -151,7 +157,8 @@ class RowStack:
         shape, layers = self.shape, 0 if self.readers is None else len(self.readers)
         x_1D = self._parts[0].gain_LI.new_zeros(1, shape.width)
         kv = np.zeros((len(self.blocks), 1, 2 * shape.n_kv_heads, 1, shape.head_dim), np.float32)
-        self.compiled(x_1D, Sight(kv, 0, 1, np.zeros((3, 1), np.int64)), x_1D.new_zeros(1, layers, 2, 1, shape.width))
+        none = np.zeros(1, np.int64)
+        self.compiled(x_1D, Sight.back_to(kv, 0, none, none, none), x_1D.new_zeros(1, layers, 2, 1, shape.width))
 
     @cached_property
     def _weights(self) -> BlockWeights:

@@ -17,6 +17,7 @@ from isobyte.backbone.blt.rings import Fed
 from isobyte.backbone.blt.state import Advanced, State
 from isobyte.backbone.byte_ids import MASK
 from isobyte.backbone.few_rows import turns
+from isobyte.backbone.products import normed, suits
 
 Begin = Literal["here", "patch"]
 
@@ -140,8 +141,12 @@ class BlockState(State):
             assert latent_BS is not None
             x_BSD = torch.cat((text_BSD, x_BSD), 1)
             places_BS, read_BS = torch.cat((fed.places_BS, places_BS), 1), torch.cat((latent_BS, read_BS), 1)
-        turn = turns(places_BS.flatten(), max(self.length) + 2 * self.slack + 1, self.decoder.shape)
-        attends = self.decoder.attention_with(fed, newest_B, block.begin_B)
-        x_ND = self.packed.decoder(x_BSD.flatten(0, 1), turn, attends, self._held(read_BS))[-1]
+        x_ND, held = x_BSD.flatten(0, 1), self._held(read_BS)
+        if suits(x_ND, len(x_ND)):
+            x_ND = self.packed.decoder.compiled(x_ND, self.decoder.sight_with(fed, block.begin_B), held)[-1]
+        else:
+            turn = turns(places_BS.flatten(), max(self.length) + 2 * self.slack + 1, self.decoder.shape)
+            attends = self.decoder.attention_with(fed, newest_B, block.begin_B)
+            x_ND = self.packed.decoder(x_ND, turn, attends, held)[-1]
         self.passes["decoder"] += 1
-        return decoder.norm(x_ND).unflatten(0, (self.batch, -1))
+        return normed(x_ND, decoder.norm).unflatten(0, (self.batch, -1))

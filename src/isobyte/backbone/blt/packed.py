@@ -74,7 +74,7 @@ class Packed:
             from isobyte.backbone.compiled import pooled
 
             x_PKE = np.empty((len(spans), vectors, hidden_NBRE.shape[3]), np.float32)
-            pooled(hidden_NBRE.numpy(), np.array(spans), self.pool.array, self.poolers.weights, x_PKE)
+            pooled(hidden_NBRE.numpy(), np.array(spans), self.pool.array, tuple(self.poolers.weights), x_PKE)
             return torch.from_numpy(x_PKE)
         rows, starts, ends = torch.tensor(spans, device=hidden_NBRE.device).t()[..., None]
         places_PL = starts + torch.arange(max(lengths), device=starts.device)
@@ -95,7 +95,7 @@ class Packed:
             from isobyte.backbone.compiled import held
 
             found = np.empty((patches, len(self.readers), 2, count, self.model.shape.decoder.width), np.float32)
-            held(latents_PG.contiguous().numpy(), self.vectors.array, self.readers.weights, found)
+            held(latents_PG.contiguous().numpy(), self.vectors.array, tuple(self.readers.weights), found)
             return torch.from_numpy(found)
         vectors = self.vectors(latents_PG).view(patches * count, -1)
         found = torch.stack([each(vectors) for each in self.readers.key_value.products])

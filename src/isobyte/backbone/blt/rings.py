@@ -77,11 +77,22 @@ class Ring:
     def sight(self, fed: Fed) -> Sight:
         """What `attention` lets new bytes see, for compiled loops; it must be there."""
         self._check(fed)
-        rows_3BS = np.empty((3, *fed.places_BS.shape), np.int64)
-        rows_3BS[0], rows_3BS[1] = self.texts_B1, fed.places_BS.numpy()
-        oldest = 0 if fed.document_BS is None else fed.document_BS.numpy()
-        np.maximum(rows_3BS[1] - (self.window - 1), oldest, out=rows_3BS[2])
-        return Sight(self.kv.numpy(), self.block, self.size, rows_3BS.reshape(3, -1))
+        places_BS, oldest = fed.places_BS.numpy(), 0 if fed.document_BS is None else fed.document_BS.numpy()
+        since_BS = np.maximum(places_BS - (self.window - 1), oldest)
+        texts_BS = np.broadcast_to(self.texts_B1, places_BS.shape)
+        return Sight.back_to(self.kv.numpy(), self.block, texts_BS.ravel(), places_BS.ravel(), since_BS.ravel())
+
+    def sight_with(self, fed: Fed | None, begin_B: Tensor) -> Sight:
+        """What `attention_with` lets new bytes and cells see, for compiled loops."""
+        begin_B1, cells_K = begin_B.numpy()[:, None], np.arange(self.block)
+        places_BK = begin_B1 + cells_K
+        since_BK = np.maximum(places_BK - (self.window - 1), 0)
+        rows = np.broadcast_arrays(self.texts_B1, places_BK, cells_K, since_BK, begin_B1, self.block)
+        rows_6BN = np.stack(rows)
+        if fed is not None:
+            text_6BS = self.sight(fed).rows_6N.reshape(6, self.batch, -1)
+            rows_6BN = np.concatenate((text_6BS, rows_6BN), 2)
+        return Sight(self.kv.numpy(), self.block, rows_6BN.reshape(6, -1))
 
     def attention_with(self, fed: Fed | None, newest_B: Tensor, begin_B: Tensor) -> list[Attend]:
         """As `attention`, where after the new bytes of each row, if there are any, come the cells of its block.
@@ -208,8 +219,8 @@ class LatentRows:
 
     def sight(self, groups: list[Group]) -> Sight:
         """What the new patches of `groups` see, for compiled loops."""
-        rows = [(row, start + i, first) for row, start, count, first in groups for i in range(count)]
-        return Sight(self.kv.numpy(), 0, self.room, np.array(rows).T.copy())
+        rows = np.array([(row, start + i, first) for row, start, count, first in groups for i in range(count)])
+        return Sight.back_to(self.kv.numpy(), 0, *rows.T)
 
     def attention(self, groups: list[Group]) -> list[Attend]:
         """One per layer; the queries come group after group, none padded."""
