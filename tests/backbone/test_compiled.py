@@ -154,7 +154,6 @@ sys.modules["numba.np.ufunc.omppool"] = None
 import torch
 from isobyte.backbone import compiling
 from isobyte.backbone.products import Product
-compiling.use_threads()
 weight, x = torch.randn(7, 5), torch.randn(3, 5)
 torch.testing.assert_close(Product.of(weight, halved=False)(x), x @ weight.t())
 assert not compiling.THREADED
@@ -163,3 +162,17 @@ assert not compiling.THREADED
 
 def test_without_openmp_one_thread_does_it() -> None:
     subprocess.run([sys.executable, "-c", ALONE], check=True, timeout=300)
+
+
+THREADS = """
+import torch
+torch.set_num_threads(1)
+from numba import get_num_threads
+from isobyte.backbone.products import Product
+Product.of(torch.randn(8, 8), halved=False)(torch.randn(1, 8))
+assert (torch.get_num_threads(), get_num_threads()) == (1, 1)
+"""
+
+
+def test_starting_threads_leaves_those_of_pytorch_as_they_were() -> None:
+    subprocess.run([sys.executable, "-c", THREADS], check=True, timeout=300)

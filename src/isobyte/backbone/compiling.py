@@ -26,8 +26,10 @@ THREADED = _threads()
 def use_threads() -> None:
     """As many as PyTorch uses."""
     if THREADED:
-        most = config.NUMBA_NUM_THREADS  # pyright: ignore[reportAttributeAccessIssue]
-        set_num_threads(min(torch.get_num_threads(), most))
+        wanted, most = torch.get_num_threads(), config.NUMBA_NUM_THREADS  # pyright: ignore[reportAttributeAccessIssue]
+        set_num_threads(min(wanted, most))
+        # the first time that starts a pool, which takes all cores for whatever shares the library, PyTorch too
+        torch.set_num_threads(wanted)
 
 
 def threaded(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,3 +54,6 @@ class _Notice(event.Listener):
 
 _told: list[str] = []
 event.register("numba:compile", _Notice())
+
+
+use_threads()
