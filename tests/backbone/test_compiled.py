@@ -164,6 +164,22 @@ def test_without_openmp_one_thread_does_it() -> None:
     subprocess.run([sys.executable, "-c", ALONE], check=True, timeout=300)
 
 
+NOWHERE = """
+from numba.core.dispatcher import Dispatcher
+def refuse(self):
+    raise RuntimeError("cannot cache function: no locator available")
+Dispatcher.enable_caching = refuse
+import torch
+from isobyte.backbone.products import Product
+weight, x = torch.randn(7, 5), torch.randn(3, 5)
+torch.testing.assert_close(Product.of(weight, halved=False)(x), x @ weight.t())
+"""
+
+
+def test_where_nothing_can_be_kept_it_is_compiled_each_time() -> None:
+    subprocess.run([sys.executable, "-c", NOWHERE], check=True, timeout=300)
+
+
 THREADS = """
 import torch
 torch.set_num_threads(1)

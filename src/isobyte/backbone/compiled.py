@@ -8,23 +8,23 @@ All is in one file: what Numba keeps on disk it compiles again when the file cha
 a change of what that calls elsewhere.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, prange, types
+from numba import prange, types
 from numba.extending import intrinsic
 
-from isobyte.backbone.compiling import threaded
+from isobyte.backbone.compiling import kept, threaded
 from isobyte.backbone.products import Array
 
 Plain = tuple[Any, ...]
 """A `BlockWeights`, `CrossWeights` or `Sight` of `few_rows` as a plain tuple: a class of ours would be looked for when
 what is on disk is read, also by versions that no longer have it."""
 
-single = njit(cache=True, error_model="numpy")
-summing = njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"})
-"""Sums may be rearranged, so that they are taken several numbers at a time."""
+# sums may be rearranged, so that they are taken several numbers at a time
+summed = partial(kept, fastmath={"reassoc", "contract", "nsz", "arcp"})
 
 
 def _widened(_context: Any, weight: Any) -> Any:
@@ -49,7 +49,7 @@ def _reinterpreted(_context: Any, _bits: Any) -> Any:
 _from_bits: Any = intrinsic(_reinterpreted)
 
 
-@summing
+@summed
 def _dot(weight: Array, x: Array) -> np.float32:
     found = np.float32(0)
     for i in range(len(weight)):
@@ -57,7 +57,7 @@ def _dot(weight: Array, x: Array) -> np.float32:
     return found
 
 
-@summing
+@summed
 def _dots(weight: Array, other: Array, x: Array, y: Array) -> tuple[np.float32, ...]:
     """Of two rows of a matrix with two vectors: what is read is used twice."""
     by_x = by_y = other_x = other_y = np.float32(0)
@@ -70,7 +70,7 @@ def _dots(weight: Array, other: Array, x: Array, y: Array) -> tuple[np.float32, 
     return by_x, by_y, other_x, other_y
 
 
-@single
+@kept
 def _exp(x: np.float32) -> np.float32:
     """To 1e-7 of itself, and several at a time: 2^n times a polynomial of what is left (Cephes' `expf`)."""
     x = np.float32(88.0) if x > np.float32(88.0) else x
@@ -105,7 +105,7 @@ def product(weight_OI: Array, x_NI: Array, y_NO: Array) -> None:
             y_NO[rows - 1, p] = _dot(weight_OI[p], x_NI[rows - 1])
 
 
-@single
+@kept
 def normed(x_ND: Array, gain_D: Array, eps: float, y_ND: Array) -> None:
     """y = x gain over the root mean square of x."""
     for n in range(len(x_ND)):
@@ -114,7 +114,7 @@ def normed(x_ND: Array, gain_D: Array, eps: float, y_ND: Array) -> None:
             y_ND[n, i] = x_ND[n, i] * scale * gain_D[i]
 
 
-@single
+@kept
 def scaled_product(weight_OI: Array, gain_I: Array, eps: float | None, x_NI: Array, y_NO: Array) -> None:
     """y = (x gain) @ weight.T, with `eps` of x over its root mean square."""
     scaled = np.empty_like(x_NI)
@@ -126,7 +126,7 @@ def scaled_product(weight_OI: Array, gain_I: Array, eps: float | None, x_NI: Arr
     product(weight_OI, scaled, y_NO)
 
 
-@single
+@kept
 def _gated(both_N2F: Array, y_NF: Array) -> None:
     width = y_NF.shape[1]
     for n in range(len(y_NF)):
@@ -135,7 +135,7 @@ def _gated(both_N2F: Array, y_NF: Array) -> None:
             y[i] = gate[i] / (np.float32(1) + _exp(-gate[i])) * up[i]
 
 
-@single
+@kept
 def _softmax(scores: Array) -> None:
     top = scores.max()
     total = np.float32(0)
@@ -147,7 +147,7 @@ def _softmax(scores: Array) -> None:
         scores[i] /= total
 
 
-@single
+@kept
 def _kept(qkv_NO: Array, turns_PD: Array, rows_6N: Array, kv: Array, heads: int) -> None:
     """Turn queries and keys by their places, and keep keys and values."""
     held, width = kv.shape[1], kv.shape[3]
@@ -187,7 +187,7 @@ def _attended(qkv_NO: Array, rows_6N: Array, kv: Array, block: int, heads: int, 
                 y[i] += weight * value[i]
 
 
-@single
+@kept
 def attend(q_D: Array, k_JD: Array, v_JD: Array, heads: int, y_D: Array) -> None:
     """One query, whose scale is in it, over J keys and values without places."""
     width = len(q_D) // heads
@@ -203,7 +203,7 @@ def attend(q_D: Array, k_JD: Array, v_JD: Array, heads: int, y_D: Array) -> None
                 y[i] += scores[each] * v_JD[each, begin + i]
 
 
-@single
+@kept
 def add_residual(x_ND: Array, residual: float, y_ND: Array) -> None:
     """x times `residual`, and y added."""
     for n in range(len(x_ND)):
@@ -211,7 +211,7 @@ def add_residual(x_ND: Array, residual: float, y_ND: Array) -> None:
             x_ND[n, i] = np.float32(residual) * x_ND[n, i] + y_ND[n, i]
 
 
-@single
+@kept
 def through(x_LND: Array, layers: Plain, sight: Plain, turns_PD: Array, readers: Plain, read_NL2KD: Array) -> None:
     """x_LND[0] through L blocks; what comes out of each is the next of `x_LND` [L + 1, N, D]. New keys and values are
     kept.
@@ -252,7 +252,7 @@ def through(x_LND: Array, layers: Plain, sight: Plain, turns_PD: Array, readers:
         x += a
 
 
-@single
+@kept
 def pooled(hidden_NBRD: Array, spans_P3: Array, pool_OD: Array, poolers: Plain, x_PKD: Array) -> None:
     """Into `x_PKD` the k vectors of P patches, each of the bytes of one text from a place to before another. What layer
     n made of place p of text b is hidden_NBRD[n, b, p modulo R]; the first pooling is by maximum."""
@@ -286,7 +286,7 @@ def pooled(hidden_NBRD: Array, spans_P3: Array, pool_OD: Array, poolers: Plain, 
         add_residual(x_ND, residual, b)
 
 
-@single
+@kept
 def held(latents_PG: Array, vectors_OG: Array, readers: Plain, found_PL2KD: Array) -> None:
     """Into `found_PL2KD` the keys and values of every layer that reads patches, of their latents."""
     _, _, norms, key_values, _, _, eps, _ = readers

@@ -32,11 +32,19 @@ def use_threads() -> None:
         torch.set_num_threads(wanted)
 
 
+def kept(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """Compiled, and kept on disk if there is a place for it."""
+    try:
+        return njit(cache=True, error_model="numpy", **options)(function)
+    except RuntimeError:  # neither the folder of this file nor one of the user's can be written to
+        return njit(error_model="numpy", **options)(function)
+
+
 def threaded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiled, its `prange` divided among threads; kept on disk, under a name of its own where there are none."""
+    """As `kept`, its `prange` divided among threads; under a name of its own where there are none."""
     if not THREADED:
         function.__qualname__ += "_alone"
-    return njit(parallel=THREADED, cache=True, error_model="numpy")(function)
+    return kept(function, parallel=THREADED)
 
 
 class _Notice(event.Listener):
