@@ -15,9 +15,10 @@ from torch import Tensor
 
 from blt_models import blt, entropy_patching, texts
 from isobyte.backbone import compiled, products
+from isobyte.backbone.arrays import Sight
 from isobyte.backbone.blt.packed import Packed
 from isobyte.backbone.blt.state import State
-from isobyte.backbone.few_rows import RowStack, Sight, turns
+from isobyte.backbone.few_rows import RowStack, turns
 from isobyte.backbone.half import round_to_half
 from isobyte.backbone.layers import Block, RMSNorm
 from isobyte.backbone.products import FEW, Product, normed

@@ -16,11 +16,11 @@ from llvmlite import ir
 from numba import prange, types
 from numba.extending import intrinsic
 
+from isobyte.backbone.arrays import Array
 from isobyte.backbone.compiling import kept, threaded
-from isobyte.backbone.products import Array
 
 Plain = tuple[Any, ...]
-"""A `BlockWeights`, `CrossWeights` or `Sight` of `few_rows` as a plain tuple: a class of ours would be looked for when
+"""A `BlockWeights`, `CrossWeights` or `Sight` of `arrays` as a plain tuple: a class of ours would be looked for when
 what is on disk is read, also by versions that no longer have it."""
 
 # sums may be rearranged, so that they are taken several numbers at a time

@@ -6,16 +6,14 @@ there is, more rows, GPUs, other precisions, is left to the library.
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from isobyte.backbone.arrays import Array
 from isobyte.backbone.layers import RMSNorm
-
-Array = np.ndarray[Any, Any]
 
 FEW = 64
 """Rows that compiled loops take; of more the library's products are faster."""

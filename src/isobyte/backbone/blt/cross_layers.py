@@ -6,8 +6,8 @@ from functools import cached_property
 import torch.nn.functional as F
 from torch import Tensor
 
+from isobyte.backbone.arrays import CrossWeights
 from isobyte.backbone.blt.cross import CrossAttention
-from isobyte.backbone.few_rows import CrossWeights
 from isobyte.backbone.products import Matrices
 
 

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from isobyte.backbone.few_rows import Attend, Sight
+from isobyte.backbone.arrays import Sight
+from isobyte.backbone.few_rows import Attend
 from isobyte.config.backbone_flat import FlatConfig
 from isobyte.errors import UserError
 
