@@ -78,6 +78,7 @@ class Ring:
     def sight(self, fed: Fed) -> Sight:
         """What `attention` lets new bytes see, for compiled loops; it must be there."""
         self._check(fed)
+        assert self.holds(fed)
         places_BS, oldest = fed.places_BS.numpy(), 0 if fed.document_BS is None else fed.document_BS.numpy()
         since_BS = np.maximum(places_BS - (self.window - 1), oldest)
         texts_BS = np.broadcast_to(self.texts_B1, places_BS.shape)
